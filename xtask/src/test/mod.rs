@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     } else {
         Policy::Install
     };
-    let mut steps = Steps::default();
+    let mut steps = Steps::start();
 
     let mut environment = Environment::new();
     steps.run("components", || {

@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::count::Count;
 
 /// What ran so far.
-#[derive(Default)]
 pub(super) struct Steps {
+    started: Instant,
     done: Vec<Step>,
 }
 
@@ -20,6 +20,13 @@ struct Step {
 }
 
 impl Steps {
+    pub(super) fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            done: Vec::new(),
+        }
+    }
+
     /// Runs one step and notes its time; a failing step does not keep later ones from running.
     pub(super) fn run(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) {
         println!("==> {name}");
@@ -44,6 +51,7 @@ impl Steps {
         for step in &self.done {
             println!("{}", step.line());
         }
+        println!("total: {:.0} s", self.started.elapsed().as_secs_f64());
         println!("{}", self.total(tests));
         if self.any_failed() {
             ExitCode::FAILURE
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn later_steps_run_after_a_failure_and_the_total_is_not_clean() {
-        let mut steps = Steps::default();
+        let mut steps = Steps::start();
         let mut ran = false;
         steps.run("first", || bail!("broken"));
         steps.run("second", || {
@@ -107,7 +115,7 @@ mod tests {
 
     #[test]
     fn clean_run_counts_tests_only() {
-        let mut steps = Steps::default();
+        let mut steps = Steps::start();
         steps.run("only", || Ok(()));
         assert_eq!(
             steps
