@@ -38,8 +38,10 @@ fn cited_at(line: &str, at: usize) -> Option<Citation> {
     let version = before
         .rsplit_once('[')
         .and_then(|(_, version)| version.strip_suffix(' ')?.parse().ok());
+    // In a doc comment the brackets may be escaped.
+    let closes = after.trim_start_matches('\\').starts_with(']');
     match version {
-        Some(version) if id == word && after.starts_with(']') && fits(version, id) => {
+        Some(version) if id == word && closes && fits(version, id) => {
             Some(Citation::Statement(StatementId {
                 version,
                 id: id.to_owned(),
@@ -103,6 +105,7 @@ mod tests {
             ]
         );
         assert_eq!(malformed(text), 0);
+        assert_eq!(statements(r"\[5.0 MQTT-3.3.1-2\]"), ["1: 5.0 MQTT-3.3.1-2"]);
         assert_eq!(statements("[5.0 MQTT-4.2-1]"), ["1: 5.0 MQTT-4.2-1"]);
     }
 

@@ -64,14 +64,11 @@ fn stream(command: &mut Command, count: &mut Count) -> Result<()> {
     let echoed = echo(output, count);
     let status = child.wait()?;
     echoed?;
-    if !status.success() {
-        bail!(
-            "{} of {} tests failed ({status})",
-            count.failed,
-            count.passed + count.failed
-        );
+    match (status.success(), count.failed) {
+        (true, _) => Ok(()),
+        (false, 0) => bail!("a test binary did not build or did not end by itself ({status})"),
+        (false, failed) => bail!("{failed} of {} tests failed", count.passed + failed),
     }
-    Ok(())
 }
 
 fn echo(output: ChildStdout, count: &mut Count) -> Result<()> {
