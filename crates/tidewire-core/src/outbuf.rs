@@ -318,7 +318,7 @@ impl<S: AsRef<[u8]>> OutPool<S> {
     }
 
     fn put_head(&mut self, mut head: Box<Head<S>>) {
-        for chunk in head.closed.drain(..) {
+        while let Some(chunk) = head.closed.pop_front() {
             if let Chunk::Owned(bytes) = chunk {
                 self.put_chunk(bytes);
             }
