@@ -2,20 +2,20 @@
 //!
 //! An [`OutQueue`] with nothing to send is one null pointer. With something to send it has one open chunk that frames are
 //! appended to and a list of what must leave before it. Chunks never move: a full one is closed and the
-//! next is opened, twice as large up to [`CHUNK_BYTES_MAX`]. All memory comes from and returns to the worker's [`OutPool`].
+//! next is opened, twice as large up to 64 KiB. All memory comes from and returns to the worker's [`OutPool`].
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
 
 /// Capacity of a connection's first chunk, in bytes: a page holds a turn's frames for most connections.
-pub const CHUNK_BYTES_MIN: usize = 4 * 1024;
+const CHUNK_BYTES_MIN: usize = 4 * 1024;
 /// Capacity at which chunks stop growing, in bytes: past it one more slice in a vectored write costs nothing that shows.
-pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Idle chunks that a pool keeps, in bytes of capacity: a turn of fan-out to a thousand connections.
-pub const POOL_BYTES_MAX: usize = 4 * 1024 * 1024;
+const POOL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Idle queue heads that a pool keeps, at about 80 bytes each.
-pub const POOL_HEADS_MAX: usize = 1024;
+const POOL_HEADS_MAX: usize = 1024;
 
 /// Chunks of 4, 8, 16, 32 and 64 KiB.
 const SIZES: usize = (CHUNK_BYTES_MAX / CHUNK_BYTES_MIN).ilog2() as usize + 1;
@@ -48,6 +48,11 @@ enum Chunk<S> {
 }
 
 impl<S: AsRef<[u8]>> OutQueue<S> {
+    /// Capacity of the first chunk, in bytes.
+    pub const CHUNK_BYTES_MIN: usize = CHUNK_BYTES_MIN;
+    /// Capacity at which chunks stop growing, in bytes.
+    pub const CHUNK_BYTES_MAX: usize = CHUNK_BYTES_MAX;
+
     /// An empty queue, which owns nothing.
     pub const fn new() -> Self {
         Self(None)
@@ -246,7 +251,7 @@ impl<S: AsRef<[u8]>> Chunk<S> {
     }
 }
 
-/// Spare chunks and queue heads of one worker, at most [`POOL_BYTES_MAX`] and [`POOL_HEADS_MAX`].
+/// Spare chunks and queue heads of one worker, within named bounds; what comes back beyond them is freed.
 #[derive(Debug)]
 pub struct OutPool<S> {
     /// By size, the smallest first; the chunk used last is used next, while it is in the processor's cache.
@@ -258,6 +263,9 @@ pub struct OutPool<S> {
 }
 
 impl<S: AsRef<[u8]>> OutPool<S> {
+    /// The most spare capacity that is kept, in bytes.
+    pub const SPARE_BYTES_MAX: usize = POOL_BYTES_MAX;
+
     /// An empty pool.
     pub const fn new() -> Self {
         Self {

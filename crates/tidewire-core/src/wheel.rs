@@ -1,14 +1,14 @@
 //! A hierarchical timer wheel over virtual or real [`Time`].
 //!
-//! Deadlines are rounded up to whole milliseconds ([`TICK_MICROS`]), so nothing fires early, nothing fires more than a tick
+//! Deadlines are rounded up to whole milliseconds, so nothing fires early, nothing fires more than a tick
 //! late, and deadlines in whole milliseconds fire exactly. Each level of 64 slots is 64 times coarser than the one below; an entry
 //! lies on the level of the highest digit in which its tick differs from the wheel's own, and moves down when the wheel reaches its
 //! slot. There is no cancelling: owners look again when an item fires, and tell a stale one by its generation.
 
 use crate::time::Time;
 
-/// The granularity, in microseconds. A millisecond is finer than any deadline of MQTT, and exact for all of them.
-pub const TICK_MICROS: u64 = 1_000;
+/// A tick, in microseconds. A millisecond is finer than any deadline of MQTT, and exact for all of them.
+const TICK_MICROS: u64 = 1_000;
 
 /// Binary digits of a tick that one level decides.
 const SLOT_BITS: u32 = 6;
@@ -46,6 +46,9 @@ struct Entry<T> {
 }
 
 impl<T> Wheel<T> {
+    /// The granularity, in microseconds.
+    pub const TICK_MICROS: u64 = TICK_MICROS;
+
     /// An empty wheel that stands at the origin of time.
     pub const fn new() -> Self {
         Self {

@@ -322,9 +322,9 @@ fn a_steady_size_under_churn_is_steady_memory() {
 }
 
 #[test]
-fn the_order_of_a_walk_depends_on_seed_and_history_alone() {
-    let list = || {
-        let mut tree: FilterTree<u32> = FilterTree::new(11);
+fn the_order_of_a_walk_depends_on_history_alone() {
+    let list = |seed| {
+        let mut tree: FilterTree<u32> = FilterTree::new(seed);
         for number in 0..1_000 {
             *tree.get_or_insert(&mixed_filter(number)) = number;
         }
@@ -332,7 +332,7 @@ fn the_order_of_a_walk_depends_on_seed_and_history_alone() {
         tree.for_each(|filter, _| seen.push(filter.to_owned()));
         seen
     };
-    assert_eq!(list(), list());
+    assert_eq!(list(11), list(12));
 }
 
 /// The filters of the measurement: a quarter each exact, `+`, `#` and both, spread over 1,000 sites.

@@ -4,9 +4,13 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tidewire_core::outbuf::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, OutPool, OutQueue, POOL_BYTES_MAX};
+use tidewire_core::{OutPool, OutQueue};
 
 type Shared = Arc<[u8]>;
+
+const CHUNK_BYTES_MIN: usize = OutQueue::<Shared>::CHUNK_BYTES_MIN;
+const CHUNK_BYTES_MAX: usize = OutQueue::<Shared>::CHUNK_BYTES_MAX;
+const SPARE_BYTES_MAX: usize = OutPool::<Shared>::SPARE_BYTES_MAX;
 
 fn all(queue: &OutQueue<Shared>) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 1024];
@@ -96,7 +100,7 @@ proptest! {
             prop_assert_eq!(queue.len(), model.len());
             prop_assert_eq!(queue.is_empty(), model.is_empty());
             prop_assert!(all(queue) == *model);
-            prop_assert!(pool.spare_bytes() <= POOL_BYTES_MAX);
+            prop_assert!(pool.spare_bytes() <= SPARE_BYTES_MAX);
         }
         for (queue, model) in queues.iter_mut().zip(&models) {
             prop_assert!(all(queue) == *model);
@@ -192,8 +196,8 @@ fn the_pool_stays_within_its_bound() {
     for queue in &mut queues {
         queue.clear(&mut pool);
     }
-    assert!(pool.spare_bytes() <= POOL_BYTES_MAX);
-    assert!(pool.spare_bytes() > POOL_BYTES_MAX - CHUNK_BYTES_MAX);
+    assert!(pool.spare_bytes() <= SPARE_BYTES_MAX);
+    assert!(pool.spare_bytes() > SPARE_BYTES_MAX - CHUNK_BYTES_MAX);
     pool.shrink();
     assert_eq!(pool.spare_bytes(), 0);
 }

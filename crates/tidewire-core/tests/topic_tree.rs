@@ -9,7 +9,7 @@ use tidewire_core::route::topic_tree::TopicTree;
 fn found<V: Clone>(tree: &TopicTree<V>, filter: &str) -> Vec<(String, V)> {
     let mut found = Vec::new();
     tree.for_each_match(filter, |topic, value| {
-        found.push((topic.to_owned(), value.clone()))
+        found.push((topic.to_owned(), value.clone()));
     });
     found
 }

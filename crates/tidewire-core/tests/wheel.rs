@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidewire_core::time::Time;
-use tidewire_core::wheel::{TICK_MICROS, Wheel};
+use tidewire_core::{Time, Wheel};
 
+const TICK_MICROS: u64 = Wheel::<u32>::TICK_MICROS;
 const YEAR_MICROS: u64 = 365 * 24 * 3_600 * 1_000_000;
 
 fn fired(wheel: &mut Wheel<u32>, now: u64) -> Vec<u32> {

@@ -1,6 +1,6 @@
 //! Topic filters and what they lead to, matched against topic names.
 //!
-//! Filters without a wildcard lie in one table keyed by their whole text. The others form a tree of levels in which `+`
+//! Filters without a wildcard are found in one table keyed by their whole text. The others form a tree of levels in which `+`
 //! is a direct link, a closing `#` is a value of the level before it, and named children are found in
 //! one table for the whole tree. A match visits only nodes that the topic can reach, so its cost is linear in them,
 //! and it takes memory only for a topic and a filter that are both deeper than sixteen levels.
@@ -22,15 +22,18 @@ use slots::Slots;
 /// A map from topic filters to values that is asked by topic name.
 #[derive(Clone, Debug)]
 pub struct FilterTree<V> {
-    /// Filters without a wildcard.
-    exact: HashTable<Exact<V>>,
+    /// Filters without a wildcard. Apart from their table, for a table is up to half empty and its holes are as large
+    /// as its entries.
+    exact: Slots<Exact<V>>,
+    /// The numbers of `exact`, filed under the hash of the filter.
+    exact_table: HashTable<u32>,
     /// Filters with one.
     nodes: Arena<FilterLinks>,
     /// The values of `nodes`.
     values: Slots<V>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Exact<V> {
     filter: Box<str>,
     value: V,
@@ -94,7 +97,8 @@ impl<V> FilterTree<V> {
     /// An empty tree. `seed` makes its tables unpredictable to clients, and its order repeatable.
     pub fn new(seed: u64) -> Self {
         Self {
-            exact: HashTable::new(),
+            exact: Slots::new(),
+            exact_table: HashTable::new(),
             nodes: Arena::new(LevelHash::new(seed)),
             values: Slots::new(),
         }
@@ -142,9 +146,8 @@ impl<V> FilterTree<V> {
     /// The value of `filter`, to change it.
     pub fn get_mut(&mut self, filter: &str) -> Option<&mut V> {
         if !has_wildcard(filter) {
-            let hash = self.nodes.hash().whole(filter);
-            let found = self.exact.find_mut(hash, |entry| *entry.filter == *filter);
-            return found.map(|entry| &mut entry.value);
+            let slot = self.find_exact(filter)?;
+            return self.exact.get_mut(slot).map(|entry| &mut entry.value);
         }
         let (at, ending) = self.find(filter)?;
         self.values.get_mut(ending.slot(&self.nodes.get(at)?.links))
@@ -165,7 +168,7 @@ impl<V> FilterTree<V> {
     /// that begins with `$`.
     #[inline]
     pub fn for_each_match(&self, topic: &str, mut visit: impl FnMut(&V)) {
-        if !self.exact.is_empty()
+        if !self.exact_table.is_empty()
             && let Some(value) = self.get_exact(topic)
         {
             visit(value);
@@ -175,9 +178,9 @@ impl<V> FilterTree<V> {
         }
     }
 
-    /// Shows `visit` every filter and its value, in an order that seed and history decide.
+    /// Shows `visit` every filter and its value, in an order that history alone decides.
     pub fn for_each(&self, mut visit: impl FnMut(&str, &V)) {
-        for entry in &self.exact {
+        for entry in self.exact.iter() {
             visit(&entry.filter, &entry.value);
         }
         let mut filter = String::new();
@@ -212,44 +215,74 @@ impl<V> FilterTree<V> {
     /// allocator's own overhead.
     pub fn heap_bytes(&self) -> usize {
         let texts: usize = self.exact.iter().map(|entry| entry.filter.len()).sum();
-        texts + self.exact.allocation_size() + self.nodes.heap_bytes() + self.values.heap_bytes()
+        texts
+            + self.exact.heap_bytes()
+            + self.exact_table.allocation_size()
+            + self.nodes.heap_bytes()
+            + self.values.heap_bytes()
     }
 
     fn exact_or_insert(&mut self, filter: &str) -> &mut V
     where
         V: Default,
     {
-        let hash = self.nodes.hash();
-        let entry = self.exact.entry(
-            hash.whole(filter),
-            |entry| *entry.filter == *filter,
-            |entry| hash.whole(&entry.filter),
-        );
-        let made = || Exact {
+        let slot = match self.find_exact(filter) {
+            Some(slot) => slot,
+            None => self.insert_exact(filter),
+        };
+        &mut self.exact.get_or_default(slot).value
+    }
+
+    fn insert_exact(&mut self, filter: &str) -> u32
+    where
+        V: Default,
+    {
+        let slot = self.exact.insert(Exact {
             filter: filter.into(),
             value: V::default(),
-        };
-        &mut entry.or_insert_with(made).into_mut().value
+        });
+        let (exact, hash) = (&self.exact, self.nodes.hash());
+        self.exact_table
+            .insert_unique(hash.whole(filter), slot, |&at| exact_hash(exact, hash, at));
+        slot
     }
 
     fn remove_exact(&mut self, filter: &str) -> Option<V> {
+        let slot = self.find_exact(filter)?;
         let hash = self.nodes.hash();
-        let found = self
-            .exact
-            .find_entry(hash.whole(filter), |entry| *entry.filter == *filter);
-        let (entry, _) = found.ok()?.remove();
-        if is_sparse(self.exact.len(), self.exact.capacity()) {
-            self.exact
-                .shrink_to(self.exact.len() * 2, |entry| hash.whole(&entry.filter));
+        let filed = self
+            .exact_table
+            .find_entry(hash.whole(filter), |&at| at == slot);
+        filed.ok()?.remove();
+        let entry = self.exact.remove(slot)?;
+        if self.exact.is_sparse() {
+            let moved = self.exact.compact();
+            for at in &mut self.exact_table {
+                *at = moved.get(*at as usize).copied().unwrap_or(NONE);
+            }
+        }
+        if is_sparse(self.exact_table.len(), self.exact_table.capacity()) {
+            let exact = &self.exact;
+            self.exact_table
+                .shrink_to(exact.len() * 2, |&at| exact_hash(exact, hash, at));
         }
         Some(entry.value)
     }
 
     #[inline]
     fn get_exact(&self, filter: &str) -> Option<&V> {
+        let entry = self.exact.get(self.find_exact(filter)?)?;
+        Some(&entry.value)
+    }
+
+    #[inline]
+    fn find_exact(&self, filter: &str) -> Option<u32> {
+        let same = |&at: &u32| {
+            let entry = self.exact.get(at);
+            entry.is_some_and(|entry| *entry.filter == *filter)
+        };
         let hash = self.nodes.hash().whole(filter);
-        let found = self.exact.find(hash, |entry| *entry.filter == *filter);
-        found.map(|entry| &entry.value)
+        self.exact_table.find(hash, same).copied()
     }
 
     /// The node and the value of it that stand for `filter`, made where they are missing.
@@ -369,6 +402,10 @@ impl<V> FilterTree<V> {
             }
         }
     }
+}
+
+fn exact_hash<V>(exact: &Slots<Exact<V>>, hash: &LevelHash, at: u32) -> u64 {
+    exact.get(at).map_or(0, |entry| hash.whole(&entry.filter))
 }
 
 /// True for a filter that can match more than the topic of the same text: a level `+`, or a last level `#`.

@@ -66,6 +66,11 @@ impl<V> Slots<V> {
         self.values[at].get_or_insert_with(V::default)
     }
 
+    /// All values in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &V> {
+        self.values.iter().flatten()
+    }
+
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
         self.values.len() - self.free.len()
