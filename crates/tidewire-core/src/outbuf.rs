@@ -102,6 +102,32 @@ impl<S: AsRef<[u8]>> OutQueue<S> {
         }
     }
 
+    /// Moves pieces from the front of this queue to the end of `to` until `bytes` bytes or more have moved, without
+    /// copying them, and returns how many did.
+    ///
+    /// What one call of [`push`](Self::push) or one use of [`tail`](Self::tail) appended is never divided, and a shared payload
+    /// goes with the bytes before it: whoever appends whole packets that way may append others to `to` afterwards.
+    pub fn move_front_to(&mut self, pool: &mut OutPool<S>, to: &mut Self, bytes: usize) -> usize {
+        let Some(from) = &mut self.0 else { return 0 };
+        let head = to.0.get_or_insert_with(|| pool.take_head());
+        let mut moved = 0;
+        while let Some(first) = from.closed.front()
+            && (moved < bytes || (moved > 0 && matches!(first, Chunk::Shared { .. })))
+        {
+            moved += from.move_closed_to(head, pool);
+        }
+        if moved < bytes {
+            moved += from.move_open_to(head, pool);
+        }
+        if from.len() == 0 {
+            self.clear(pool);
+        }
+        if head.len() == 0 {
+            to.clear(pool);
+        }
+        moved
+    }
+
     /// Drops everything.
     pub fn clear(&mut self, pool: &mut OutPool<S>) {
         if let Some(head) = self.0.take() {
@@ -225,6 +251,30 @@ impl<S: AsRef<[u8]>> Head<S> {
         self.closed.push_back(Chunk::Owned(chunk));
     }
 
+    fn move_closed_to(&mut self, to: &mut Self, pool: &mut OutPool<S>) -> usize {
+        let Some(mut chunk) = self.closed.pop_front() else {
+            return 0;
+        };
+        self.closed_bytes -= chunk.bytes().len();
+        chunk.cut(std::mem::take(&mut self.written));
+        let len = chunk.bytes().len();
+        to.set_aside(pool);
+        to.closed_bytes += len;
+        to.closed.push_back(chunk);
+        len
+    }
+
+    fn move_open_to(&mut self, to: &mut Self, pool: &mut OutPool<S>) -> usize {
+        let mut open = std::mem::take(&mut self.open);
+        open.drain(..self.written.min(open.len()));
+        self.written = 0;
+        let len = open.len();
+        to.set_aside(pool);
+        // It stays open, so that its room is used.
+        pool.put_chunk(std::mem::replace(&mut to.open, open));
+        len
+    }
+
     fn drop_written(&mut self, pool: &mut OutPool<S>) {
         while let Some(first) = self.closed.front() {
             let len = first.bytes().len();
@@ -241,6 +291,16 @@ impl<S: AsRef<[u8]>> Head<S> {
 }
 
 impl<S: AsRef<[u8]>> Chunk<S> {
+    /// Drops the first `written` bytes.
+    fn cut(&mut self, written: usize) {
+        match self {
+            Self::Owned(bytes) => {
+                bytes.drain(..written.min(bytes.len()));
+            }
+            Self::Shared { range, .. } => range.start = (range.start + written).min(range.end),
+        }
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,

@@ -42,6 +42,7 @@ enum Step {
     Shared { len: usize, from: usize, to: usize },
     Advance(usize),
     AdvanceFirst,
+    MoveFront(usize),
     Clear,
 }
 
@@ -52,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (size(), size(), size()).prop_map(|(len, from, to)| Step::Shared { len, from, to }),
         3 => size().prop_map(Step::Advance),
         1 => Just(Step::AdvanceFirst),
+        2 => size().prop_map(Step::MoveFront),
         1 => Just(Step::Clear),
     ]
 }
@@ -63,6 +65,16 @@ proptest! {
         let mut queues: [OutQueue<Shared>; 2] = [OutQueue::new(), OutQueue::new()];
         let mut models = [Vec::new(), Vec::new()];
         for (number, (which, step)) in steps.into_iter().enumerate() {
+            if let Step::MoveFront(bytes) = step {
+                let [first, second] = &mut queues;
+                let moved = first.move_front_to(&mut pool, second, bytes);
+                prop_assert!(moved >= bytes.min(models[0].len()));
+                let front: Vec<u8> = models[0].drain(..moved).collect();
+                models[1].extend(front);
+                prop_assert_eq!(first.len(), models[0].len());
+                prop_assert!(all(second) == models[1]);
+                continue;
+            }
             let (queue, model) = (&mut queues[which], &mut models[which]);
             let seed = number as u8;
             match step {
@@ -92,6 +104,7 @@ proptest! {
                     queue.advance(&mut pool, written);
                     model.drain(..written);
                 }
+                Step::MoveFront(_) => {}
                 Step::Clear => {
                     queue.clear(&mut pool);
                     model.clear();
@@ -183,6 +196,59 @@ fn a_shared_payload_is_released_once_it_is_written() {
     queue.advance(&mut pool, 1);
     assert_eq!(Arc::strong_count(&payload), 1);
     assert_eq!(queue.first(), b"after");
+}
+
+/// Frames of a length in four bytes and a body, read back whole.
+fn frames(mut stream: &[u8]) -> Vec<(u8, usize)> {
+    let mut frames = Vec::new();
+    while let Some((len, rest)) = stream.split_first_chunk::<4>() {
+        let (body, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);
+        assert!(
+            body.iter().all(|byte| *byte == body[0]),
+            "frames are mixed up"
+        );
+        frames.push((body[0], body.len()));
+        stream = rest;
+    }
+    frames
+}
+
+#[test]
+fn packets_put_in_between_moves_never_divide_another_packet() {
+    let mut pool = OutPool::new();
+    let mut backlog: OutQueue<Shared> = OutQueue::new();
+    let mut out: OutQueue<Shared> = OutQueue::new();
+    let mut expected = Vec::new();
+    for number in 0..2_000_usize {
+        let len = 1 + number * 7_919 % [50, 900, 9_000][number % 3];
+        let mark = (number % 200) as u8;
+        expected.push((mark, len));
+        let tail = backlog.tail(&mut pool, 4 + len);
+        tail.extend_from_slice(&(len as u32).to_le_bytes());
+        if len >= 4_096 {
+            backlog.push_shared(&mut pool, vec![mark; len].into(), 0..len);
+        } else {
+            tail.resize(tail.len() + len, mark);
+        }
+    }
+    let mut stream = Vec::new();
+    let mut moves = 0;
+    while !backlog.is_empty() {
+        backlog.move_front_to(&mut pool, &mut out, 10_000);
+        out.push(&mut pool, &[1, 0, 0, 0, 255]);
+        moves += 1;
+        let written = out.first().len().min(20_000);
+        stream.extend_from_slice(&out.first()[..written]);
+        out.advance(&mut pool, written);
+    }
+    stream.extend(all(&out));
+    let (acks, deliveries): (Vec<_>, Vec<_>) = frames(&stream)
+        .into_iter()
+        .partition(|(mark, _)| *mark == 255);
+    assert!(moves > 50);
+    assert_eq!(acks.len(), moves);
+    assert_eq!(deliveries, expected);
+    assert_eq!(backlog.heap_bytes(), 0);
 }
 
 #[test]
