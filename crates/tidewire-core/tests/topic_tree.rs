@@ -57,8 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// [5.0 MQTT-4.7.1-1] [5.0 MQTT-4.7.1-2] [5.0 MQTT-4.7.2-1]
-    /// [3.1.1 MQTT-4.7.1-2] [3.1.1 MQTT-4.7.1-3] [3.1.1 MQTT-4.7.2-1]
+    /// [5.0 MQTT-4.7.2-1] [3.1.1 MQTT-4.7.2-1]
     #[test]
     fn any_history_leaves_the_tree_equal_to_the_naive_model(
         seed in any::<u64>(),
