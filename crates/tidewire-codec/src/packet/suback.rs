@@ -18,7 +18,8 @@ pub struct SubAck<'a> {
     pub packet_id: PacketId,
     /// Empty before MQTT 5.0.
     pub properties: Properties<'a>,
-    /// One for each filter, in order: the granted QoS or a failure. Before MQTT 5.0 every failure is one and the same.
+    /// One for each filter, in order: the granted QoS or a failure. MQTT 3.1.1 has one failure for all,
+    /// MQTT 3.1 none: encoding one there is an error.
     pub reasons: Vec<ReasonCode>,
 }
 
@@ -57,12 +58,7 @@ impl<'a> SubAck<'a> {
             self.properties.encode(PacketType::SubAck, out)?;
         }
         for &reason in &self.reasons {
-            let code = checked_reason(PacketType::SubAck, reason)?;
-            out.push(if version.is_v5() {
-                code
-            } else {
-                code.min(FAILURE)
-            });
+            out.push(return_code(version, reason)?);
         }
         Ok(())
     }
@@ -78,6 +74,21 @@ impl<'a> SubAck<'a> {
     }
 }
 
+/// MQTT 3.1.1 has one failure, MQTT 3.1 none: there a server grants a refused filter and delivers nothing.
+fn return_code(version: Version, reason: ReasonCode) -> Result<u8, EncodeError> {
+    let code = checked_reason(PacketType::SubAck, reason)?;
+    match version {
+        Version::V5 => Ok(code),
+        Version::V311 => Ok(code.min(FAILURE)),
+        Version::V31 if !reason.is_error() => Ok(code),
+        Version::V31 => Err(EncodeError::UnexpectedReasonCode {
+            packet: PacketType::SubAck,
+            reason,
+        }),
+    }
+}
+
+/// MQTT 3.1 servers in the field send the failure of MQTT 3.1.1, so it is read in both.
 fn decode_reason(version: Version, reader: &mut Reader<'_>) -> Result<ReasonCode, DecodeError> {
     if version.is_v5() {
         return read_reason(PacketType::SubAck, Sender::Server, reader);
