@@ -1,0 +1,66 @@
+//! What a connection brings along when it moves to the worker of its session.
+
+use crate::message::Message;
+use std::sync::Arc;
+use tidewire_codec::Version;
+
+/// What the transport knows about the peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PeerFacts {
+    /// Index of the listener in [`Config::listeners`](crate::Config::listeners).
+    pub listener: u16,
+    /// The peer's address as text, `192.0.2.7:50123` or a transport's own form.
+    pub address: Box<str>,
+}
+
+/// A CONNECT that passed every check and was authenticated; what is left to do is to attach it to its session.
+/// It is the one thing besides transport and unread bytes that moves between workers.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub(crate) peer: Arc<PeerFacts>,
+    pub(crate) version: Version,
+    pub(crate) client_id: Box<str>,
+    /// The broker made the client id up; CONNACK tells it in MQTT 5.
+    pub(crate) assigned_client_id: bool,
+    pub(crate) principal: Option<Arc<str>>,
+    pub(crate) clean_start: bool,
+    /// What the client asked for, before the server's own limits.
+    pub(crate) keep_alive_secs: u16,
+    pub(crate) session_expiry_secs: u32,
+    pub(crate) receive_maximum: u16,
+    /// `u32::MAX` when the client set none.
+    pub(crate) max_packet_size_bytes: u32,
+    pub(crate) topic_alias_maximum: u16,
+    pub(crate) request_response_information: bool,
+    pub(crate) request_problem_information: bool,
+    pub(crate) authentication_method: Option<Box<str>>,
+    pub(crate) authentication_data: Option<Box<[u8]>>,
+    pub(crate) will: Option<Box<Will>>,
+}
+
+/// A will as it is kept: the message, and how long it waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Message,
+    pub(crate) delay_secs: u32,
+}
+
+impl Admission {
+    /// The client id, assigned ones included.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The protocol version in use.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What the transport knows about the peer.
+    #[must_use]
+    pub fn peer(&self) -> &Arc<PeerFacts> {
+        &self.peer
+    }
+}

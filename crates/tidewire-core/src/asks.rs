@@ -1,0 +1,171 @@
+//! Questions that are out, the gates that they hold, and what their answers set going.
+
+use crate::ack::{Permit, Received};
+use crate::conn::Failure;
+use crate::core::Core;
+use crate::input::{Answer, Authenticated};
+use crate::keys::{ConnKey, Ticket};
+use crate::message::Message;
+use crate::output::{Output, Question};
+use crate::packets::subscribe::PendingSubscribe;
+use crate::route::interest::Interest;
+use crate::timers::Timer;
+use std::collections::BTreeMap;
+use tidewire_codec::{Qos, ReasonCode};
+
+/// The questions that wait for an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Asks {
+    next: u64,
+    pending: BTreeMap<u64, Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    conn: ConnKey,
+    what: Matter,
+}
+
+/// What goes on when the answer comes.
+#[derive(Debug)]
+pub(crate) enum Matter {
+    /// A CONNECT; its admission is kept with the connection.
+    Connect,
+    /// A re-authentication.
+    ReAuthenticate,
+    /// A PUBLISH.
+    Publish {
+        message: Message,
+        received: Received,
+    },
+    /// A SUBSCRIBE, one filter after the other.
+    Subscribe(Box<PendingSubscribe>),
+}
+
+impl Core {
+    /// Sends a question out and closes the connection's gate behind it.
+    pub(crate) fn ask(&mut self, conn: ConnKey, question: Question, what: Matter) {
+        let ticket = Ticket(self.asks.next);
+        self.asks.next += 1;
+        self.asks.pending.insert(ticket.0, Pending { conn, what });
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.gate = Some(ticket);
+        }
+        let deadline = self
+            .now
+            .plus_secs(self.config.limits.answer_timeout_secs.into());
+        self.timers.schedule(deadline, Timer::Answer(ticket));
+        self.outputs.push_back(Output::Ask { ticket, question });
+    }
+
+    pub(crate) fn on_answer(&mut self, interest: &Interest, ticket: Ticket, answer: Answer) {
+        let Some(pending) = self.asks.pending.remove(&ticket.0) else {
+            return;
+        };
+        let gate = self
+            .conns
+            .get_mut(pending.conn)
+            .and_then(|conn| conn.gate.take());
+        if gate != Some(ticket) {
+            return;
+        }
+        let key = pending.conn;
+        match pending.what {
+            Matter::Connect => self.on_connect_answer(interest, key, answer),
+            Matter::ReAuthenticate => self.on_reauthentication_answer(interest, key, answer),
+            Matter::Publish { message, received } => {
+                self.on_publish_answer(interest, &message, received, answer)
+            }
+            Matter::Subscribe(subscribe) => {
+                self.on_subscribe_answer(interest, key, *subscribe, answer)
+            }
+        }
+        // The packet that was held is dealt with unless it raised another question.
+        if self
+            .conns
+            .get(key)
+            .is_some_and(|conn| conn.gate.is_none() && !conn.paused)
+        {
+            self.outputs.push_back(Output::Resume { conn: key });
+        }
+    }
+
+    /// Nobody answered in time: that is a "no".
+    pub(crate) fn on_answer_timeout(&mut self, interest: &Interest, ticket: Ticket) {
+        if self.asks.pending.contains_key(&ticket.0) {
+            self.stats.answer_timeouts += 1;
+            let text = "no decision within answer_timeout_secs";
+            let answer = Answer::Denied {
+                reason: ReasonCode::NotAuthorized,
+                text: Some(text.into()),
+            };
+            self.on_answer(interest, ticket, answer);
+        }
+    }
+
+    fn on_connect_answer(&mut self, interest: &Interest, key: ConnKey, answer: Answer) {
+        match answer {
+            Answer::Authenticated(authenticated) => {
+                self.on_authenticated(interest, key, authenticated)
+            }
+            Answer::Allowed => self.on_authenticated(interest, key, Authenticated::default()),
+            Answer::Continue { data } => self.send_auth_continue(key, &data),
+            Answer::Denied { reason, text } => {
+                self.refuse_connect(
+                    key,
+                    reason,
+                    text.as_deref().unwrap_or("authentication failed"),
+                );
+            }
+        }
+    }
+
+    fn on_reauthentication_answer(&mut self, interest: &Interest, key: ConnKey, answer: Answer) {
+        match answer {
+            Answer::Authenticated(authenticated) => {
+                self.send_auth_success(key, authenticated.data.as_deref())
+            }
+            Answer::Allowed => self.send_auth_success(key, None),
+            Answer::Continue { data } => self.send_auth_continue(key, &data),
+            Answer::Denied { reason, text } => {
+                let text = text.unwrap_or_else(|| "re-authentication failed".into());
+                self.fail_from(interest, key, Failure { reason, text });
+            }
+        }
+    }
+
+    fn on_publish_answer(
+        &mut self,
+        interest: &Interest,
+        message: &Message,
+        received: Received,
+        answer: Answer,
+    ) {
+        match answer {
+            Answer::Allowed | Answer::Authenticated(_) => {
+                self.publish_and_acknowledge(interest, &message.parts(), Some(message), received);
+            }
+            Answer::Continue { .. } => self.deny_publish(received, ReasonCode::NotAuthorized),
+            Answer::Denied { reason, .. } => self.deny_publish(received, reason),
+        }
+    }
+
+    /// A denied message is acknowledged with its reason, or, where the version has none, acknowledged and dropped
+    /// \[3.1.1 MQTT-3.3.5-2\].
+    pub(crate) fn deny_publish(&mut self, received: Received, reason: ReasonCode) {
+        self.stats.denied_publish += 1;
+        self.reject_publish(received, reason);
+    }
+
+    pub(crate) fn reject_publish(&mut self, received: Received, reason: ReasonCode) {
+        let v5 = self
+            .conns
+            .get(received.conn)
+            .is_some_and(|conn| conn.version.is_v5());
+        if !v5 && received.qos == Qos::ExactlyOnce {
+            // The client will send PUBREL, and may repeat PUBLISH before: both are answered from the identifier.
+            self.remember_received(received);
+        }
+        self.acknowledge(received, reason, Permit::not_required());
+    }
+}

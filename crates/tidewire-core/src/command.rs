@@ -1,0 +1,124 @@
+//! What the server itself asks of a core.
+
+use crate::conn::Failure;
+use crate::core::Core;
+use crate::input::{Command, ServerPublish};
+use crate::keys::SessionKey;
+use crate::message::Parts;
+use crate::output::{Output, Reply, SessionRow};
+use crate::route::interest::Interest;
+use crate::time::Time;
+use std::sync::Arc;
+use tidewire_codec::{ReasonCode, topic};
+
+impl Core {
+    pub(crate) fn on_command(&mut self, interest: &Interest, command: Command) {
+        match command {
+            Command::Publish(publish) => self.publish_for_server(interest, &publish),
+            Command::Kick { ticket, client_id } => {
+                let connections = self.kick(interest, &client_id);
+                self.outputs.push_back(Output::Reply {
+                    ticket,
+                    reply: Reply::Kicked { connections },
+                });
+            }
+            Command::ListSessions {
+                ticket,
+                after,
+                most,
+            } => {
+                let reply = self.list_sessions(after, most);
+                self.outputs.push_back(Output::Reply { ticket, reply });
+            }
+            Command::Shutdown => self.shut_down(interest),
+        }
+    }
+
+    fn publish_for_server(&mut self, interest: &Interest, publish: &ServerPublish) {
+        if topic::validate_name(publish.topic.as_bytes()).is_err() {
+            return;
+        }
+        let parts = Parts {
+            topic: &publish.topic,
+            properties: &[],
+            payload: &publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires: Time::NEVER,
+            received: self.now,
+            origin: None,
+        };
+        self.publish(interest, &parts, None);
+    }
+
+    fn kick(&mut self, interest: &Interest, client_id: &str) -> usize {
+        let sessions = self.sessions.find_all(client_id);
+        let conns: Vec<_> = sessions
+            .iter()
+            .filter_map(|key| self.sessions.get(*key)?.conn)
+            .collect();
+        for key in &conns {
+            self.fail_from(
+                interest,
+                *key,
+                Failure::new(
+                    ReasonCode::AdministrativeAction,
+                    "disconnected by an operator",
+                ),
+            );
+        }
+        conns.len()
+    }
+
+    fn list_sessions(&self, after: Option<SessionKey>, most: usize) -> Reply {
+        let keys: Vec<SessionKey> = self
+            .sessions
+            .keys_after(after)
+            .take(most.saturating_add(1))
+            .collect();
+        let next = keys
+            .get(..most)
+            .and_then(|page| page.last())
+            .copied()
+            .filter(|_| keys.len() > most);
+        let rows = keys
+            .iter()
+            .take(most)
+            .filter_map(|key| self.session_row(*key))
+            .collect();
+        Reply::Sessions { rows, next }
+    }
+
+    fn session_row(&self, key: SessionKey) -> Option<SessionRow> {
+        let session = self.sessions.get(key)?;
+        let conn = session.conn.and_then(|key| self.conns.get(key));
+        Some(SessionRow {
+            client_id: session.client_id().into(),
+            principal: session.origin.principal.clone(),
+            peer: conn.map(|conn| Arc::clone(&conn.peer)),
+            version: session.version,
+            subscriptions: session.subscriptions.len(),
+            inflight: session
+                .outbound
+                .as_ref()
+                .map_or(0, |outbound| outbound.inflight_len()),
+            queued: session
+                .outbound
+                .as_ref()
+                .map_or(0, |outbound| outbound.waiting().len()),
+            keep_alive_secs: conn.map_or(0, |conn| conn.keep_alive_secs),
+            expiry_secs: session.expiry_secs,
+        })
+    }
+
+    fn shut_down(&mut self, interest: &Interest) {
+        self.stopping = true;
+        for key in self.conns.keys() {
+            self.fail_from(
+                interest,
+                key,
+                Failure::new(ReasonCode::ServerShuttingDown, "server is shutting down"),
+            );
+        }
+    }
+}

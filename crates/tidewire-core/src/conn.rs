@@ -1,0 +1,177 @@
+//! A connection as the core knows it, and the table of them.
+
+use crate::admission::{Admission, PeerFacts};
+use crate::alias::{InboundAliases, OutboundAliases};
+use crate::keys::{ConnKey, Ticket};
+use crate::message::Message;
+use crate::outbuf::OutQueue;
+use crate::time::Time;
+use std::sync::Arc;
+use tidewire_codec::{ReasonCode, Version};
+
+/// No route remembered.
+pub(crate) const NO_ROUTE: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) generation: u32,
+    pub(crate) phase: Phase,
+    pub(crate) peer: Arc<PeerFacts>,
+    /// Known once CONNECT has come; until then the newest.
+    pub(crate) version: Version,
+    /// Bytes for the transport.
+    pub(crate) out: OutQueue<Message>,
+    /// Deliveries that would make `out` so long that an acknowledgement behind it would be late.
+    pub(crate) backlog: OutQueue<Message>,
+    /// On the list of connections with something to write.
+    pub(crate) dirty: bool,
+    /// The question that holds this connection's further input.
+    pub(crate) gate: Option<Ticket>,
+    /// Held by the worker's memory budget.
+    pub(crate) paused: bool,
+    /// Slot of the session while live.
+    pub(crate) session: u32,
+    /// Slot of the route of the last PUBLISH, tried first for the next.
+    pub(crate) last_route: u32,
+    /// When the last whole packet came, or the transport was opened.
+    pub(crate) last_received: Time,
+    /// Keep Alive in force, 0 = none.
+    pub(crate) keep_alive_secs: u16,
+    /// Largest packet that the client takes, `u32::MAX` = any.
+    pub(crate) max_packet_size_bytes: u32,
+    /// Whether Reason String and User Property may go on packets other than PUBLISH, CONNACK and DISCONNECT.
+    pub(crate) request_problem_information: bool,
+    pub(crate) inbound_aliases: Option<Box<InboundAliases>>,
+    pub(crate) outbound_aliases: Option<Box<OutboundAliases>>,
+    /// Enhanced authentication, if CONNECT named a method.
+    pub(crate) authentication_method: Option<Box<str>>,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Waits for CONNECT.
+    Opened,
+    /// CONNECT has come; somebody decides about it.
+    Authenticating(Box<Admission>),
+    /// Attached to a session.
+    Live,
+    /// The core is done with it: input is ignored, output is flushed.
+    Closing,
+}
+
+impl Conn {
+    pub(crate) fn new(generation: u32, peer: Arc<PeerFacts>, now: Time) -> Self {
+        Self {
+            generation,
+            phase: Phase::Opened,
+            peer,
+            version: Version::V5,
+            out: OutQueue::new(),
+            backlog: OutQueue::new(),
+            dirty: false,
+            gate: None,
+            paused: false,
+            session: u32::MAX,
+            last_route: NO_ROUTE,
+            last_received: now,
+            keep_alive_secs: 0,
+            max_packet_size_bytes: u32::MAX,
+            request_problem_information: true,
+            inbound_aliases: None,
+            outbound_aliases: None,
+            authentication_method: None,
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    /// Bytes that wait for the transport.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.out.len() + self.backlog.len()
+    }
+
+    /// When the client has been silent for too long \[5.0 MQTT-3.1.2-22\].
+    pub(crate) fn keep_alive_deadline(&self) -> Time {
+        let micros = u64::from(self.keep_alive_secs) * 1_500_000;
+        self.last_received
+            .saturating_add(std::time::Duration::from_micros(micros))
+    }
+}
+
+/// The connections, at the places that the driver chose.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    slots: Vec<Option<Box<Conn>>>,
+}
+
+impl Conns {
+    pub(crate) fn insert(&mut self, key: ConnKey, conn: Conn) {
+        let at = key.slot as usize;
+        if at >= self.slots.len() {
+            self.slots.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = Some(Box::new(conn));
+        }
+    }
+
+    pub(crate) fn get(&self, key: ConnKey) -> Option<&Conn> {
+        self.slots
+            .get(key.slot as usize)?
+            .as_deref()
+            .filter(|conn| conn.generation == key.generation)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: ConnKey) -> Option<&mut Conn> {
+        self.slots
+            .get_mut(key.slot as usize)?
+            .as_deref_mut()
+            .filter(|conn| conn.generation == key.generation)
+    }
+
+    pub(crate) fn remove(&mut self, key: ConnKey) -> Option<Box<Conn>> {
+        self.get(key)?;
+        self.slots.get_mut(key.slot as usize)?.take()
+    }
+
+    /// The keys of all connections, in order of their slots.
+    pub(crate) fn keys(&self) -> Vec<ConnKey> {
+        let key = |(slot, place): (usize, &Option<Box<Conn>>)| {
+            let slot = u32::try_from(slot).ok()?;
+            place.as_ref().map(|conn| ConnKey {
+                slot,
+                generation: conn.generation,
+            })
+        };
+        self.slots.iter().enumerate().filter_map(key).collect()
+    }
+}
+
+/// Why the core ends a connection.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: ReasonCode,
+    pub(crate) text: Box<str>,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: ReasonCode, text: impl Into<Box<str>>) -> Self {
+        Self {
+            reason,
+            text: text.into(),
+        }
+    }
+}
+
+impl From<tidewire_codec::DecodeError> for Failure {
+    fn from(error: tidewire_codec::DecodeError) -> Self {
+        Self {
+            reason: error.reason_code(),
+            text: error.to_string().into(),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! From a message and a target to bytes for a connection, or to a place in a session's queue.
+
+use crate::core::Core;
+use crate::keys::{ConnKey, SessionKey};
+use crate::mail::Run;
+use crate::message::{Message, Origin, Parts};
+use crate::outbound::{Delivery, Identifiers, Stage};
+use crate::route::routes::Target;
+use crate::send::{Copy, REFILL_BELOW_BYTES, Sent};
+use std::sync::Arc;
+use tidewire_codec::{PacketType, Qos, ReasonCode};
+
+/// What a session can do with a delivery now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Readiness {
+    /// Send it.
+    Now(ConnKey),
+    /// Queue it: something must come first, or there is no room.
+    Later,
+    /// No client is connected.
+    Away,
+}
+
+impl Core {
+    /// Delivers one message to one session, as its subscription says.
+    pub(crate) fn deliver(
+        &mut self,
+        target: &Target,
+        parts: &Parts<'_>,
+        message: &mut Option<Message>,
+    ) {
+        if target.no_local && self.is_from(target.session, parts.origin) {
+            return;
+        }
+        let qos = parts.qos.min(target.qos);
+        let retain = parts.retain && target.retain_as_published;
+        match self.readiness(target.session, qos) {
+            Readiness::Now(key) if qos == Qos::AtMostOnce => {
+                let copy = Copy {
+                    qos,
+                    dup: false,
+                    retain,
+                    packet_id: None,
+                    identifiers: &target.identifiers,
+                };
+                self.send_qos0(key, parts, message.as_ref(), copy);
+            }
+            Readiness::Away if qos == Qos::AtMostOnce => {}
+            readiness => {
+                if message.is_none() {
+                    *message = Some(Message::new(parts, &mut self.scratch));
+                }
+                let Some(message) = message.clone() else {
+                    return;
+                };
+                let identifiers = target.identifiers.clone();
+                let delivery = Delivery {
+                    message,
+                    qos,
+                    retain,
+                    identifiers,
+                    group: None,
+                };
+                self.hand_over(target.session, readiness, delivery);
+            }
+        }
+    }
+
+    /// Sends a delivery or queues it.
+    pub(crate) fn hand_over(&mut self, session: u32, readiness: Readiness, delivery: Delivery) {
+        match readiness {
+            Readiness::Now(key) => self.send_first(session, key, delivery),
+            Readiness::Later | Readiness::Away => self.enqueue(session, delivery),
+        }
+    }
+
+    /// Whether a session's client is there and has room for one more of this QoS.
+    #[inline]
+    pub(crate) fn readiness(&mut self, session: u32, qos: Qos) -> Readiness {
+        let Some(session) = self.sessions.in_slot_mut(session) else {
+            return Readiness::Away;
+        };
+        let Some(key) = session.conn else {
+            return Readiness::Away;
+        };
+        if !session.scans.is_empty() {
+            return Readiness::Later;
+        }
+        if qos == Qos::AtMostOnce {
+            return Readiness::Now(key);
+        }
+        let quota = usize::from(session.quota);
+        let free = session.outbound.as_ref().is_none_or(|outbound| {
+            outbound.in_flight() < quota && outbound.waiting().is_empty() && !outbound.has_unsent()
+        });
+        let pending = self.conns.get(key).map_or(0, |conn| conn.pending_bytes());
+        if free && pending < REFILL_BELOW_BYTES {
+            Readiness::Now(key)
+        } else {
+            Readiness::Later
+        }
+    }
+
+    fn is_from(&self, session: u32, origin: Option<&Arc<Origin>>) -> bool {
+        origin.is_some_and(|origin| {
+            origin.address.worker == self.config.worker
+                && self.sessions.key_of(session) == Some(origin.address.key)
+        })
+    }
+
+    /// QoS 0 to a receiver that is too far behind is dropped and counted.
+    pub(crate) fn send_qos0(
+        &mut self,
+        key: ConnKey,
+        parts: &Parts<'_>,
+        message: Option<&Message>,
+        copy: Copy<'_>,
+    ) {
+        let limit = self.config.limits.max_outbound_bytes as usize;
+        let pending = self.conns.get(key).map_or(0, |conn| conn.pending_bytes());
+        if pending + parts.payload.len() > limit {
+            self.stats.dropped_outbound_full += 1;
+            return;
+        }
+        self.send_publish(key, parts, message, copy);
+    }
+
+    /// A run of QoS 0 frames to one session: one block copy where the frames fit as they are.
+    #[inline]
+    pub(crate) fn deliver_run(&mut self, target: &Target, origin: &Arc<Origin>, run: &Run<'_>) {
+        let Some(session) = self.sessions.in_slot_mut(target.session) else {
+            return;
+        };
+        let Some(key) = session.conn else { return };
+        let held = !session.scans.is_empty();
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        let fits = conn.version.is_v5() == run.v5
+            && conn.outbound_aliases.is_none()
+            && target.identifiers.is_none()
+            && !target.no_local
+            && run.frame_len <= conn.max_packet_size_bytes as usize;
+        let room = conn.pending_bytes() + run.frames.len()
+            <= self.config.limits.max_outbound_bytes as usize;
+        if held || !fits || !room {
+            return self.deliver_frames(target, origin, run);
+        }
+        let late = !conn.backlog.is_empty() || conn.out.len() > crate::send::BACKLOG_FROM_BYTES;
+        let queue = if late {
+            &mut conn.backlog
+        } else {
+            &mut conn.out
+        };
+        queue.push(&mut self.pool, run.frames);
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push_back(key);
+        }
+        self.outbound_bytes += run.frames.len() as u64;
+        let count = run.count();
+        self.count_published(count as u64, count * (run.frame_len - run.payload_at));
+    }
+
+    fn deliver_frames(&mut self, target: &Target, origin: &Arc<Origin>, run: &Run<'_>) {
+        for frame in run.each() {
+            let parts = self.parts_of_frame(run, frame, origin);
+            self.deliver(target, &parts, &mut None);
+        }
+    }
+
+    /// First sending of a delivery, for which [`Core::readiness`] has found room.
+    pub(crate) fn send_first(&mut self, session: u32, key: ConnKey, delivery: Delivery) {
+        let message = delivery.message.clone();
+        if delivery.qos == Qos::AtMostOnce {
+            let copy = Copy {
+                qos: Qos::AtMostOnce,
+                dup: false,
+                retain: delivery.retain,
+                packet_id: None,
+                identifiers: &delivery.identifiers,
+            };
+            self.send_qos0(key, &message.parts(), Some(&message), copy);
+            return;
+        }
+        let (qos, retain, identifiers) =
+            (delivery.qos, delivery.retain, delivery.identifiers.clone());
+        let group = delivery.group;
+        let Some(owner) = self.sessions.in_slot_mut(session) else {
+            return;
+        };
+        self.stats.queued_bytes += message.cost_bytes();
+        let id = owner.outbound_mut().begin(delivery);
+        let copy = Copy {
+            qos,
+            dup: false,
+            retain,
+            packet_id: Some(id),
+            identifiers: &identifiers,
+        };
+        if self.send_publish(key, &message.parts(), Some(&message), copy) == Sent::TooLarge {
+            self.finish(session, id, None);
+            self.group_finished(session, group);
+        }
+    }
+
+    /// Puts a delivery into a session's queue, or drops it where the queue is full or the message would not outlive its client.
+    pub(crate) fn enqueue(&mut self, slot: u32, delivery: Delivery) {
+        let limits = &self.config.limits;
+        let Some(session) = self.sessions.in_slot_mut(slot) else {
+            return;
+        };
+        let bytes = delivery.message.cost_bytes();
+        let outbound = session.outbound_mut();
+        let full = outbound.waiting().len() >= limits.max_queued_messages as usize
+            || outbound.waiting_bytes().saturating_add(bytes) > limits.max_queued_bytes;
+        if full {
+            self.stats.dropped_queue_full += 1;
+            self.group_finished(slot, delivery.group);
+            return;
+        }
+        outbound.enqueue(delivery);
+        self.stats.queued_messages += 1;
+        self.stats.queued_bytes += bytes;
+    }
+
+    /// Sends what a session's client has room for: what a resumed connection must repeat first, then what waits, then
+    /// what scans of retained messages that had to wait find.
+    pub(crate) fn pump(&mut self, slot: u32) {
+        loop {
+            self.send_waiting(slot);
+            if !self.begin_next_scan(slot) {
+                return;
+            }
+        }
+    }
+
+    fn send_waiting(&mut self, slot: u32) {
+        while let Some(key) = self.room_for_next(slot) {
+            let Some(session) = self.sessions.in_slot_mut(slot) else {
+                return;
+            };
+            let outbound = session.outbound_mut();
+            if outbound.has_unsent() {
+                self.resend_next(slot, key);
+                continue;
+            }
+            let Some(delivery) = outbound.dequeue() else {
+                return;
+            };
+            self.stats.queued_messages = self.stats.queued_messages.saturating_sub(1);
+            self.uncharge(&delivery.message);
+            // [5.0 MQTT-3.3.2-5]
+            if delivery.message.parts().is_expired(self.now) {
+                self.stats.dropped_expired += 1;
+                self.group_finished(slot, delivery.group);
+                continue;
+            }
+            self.send_first(slot, key, delivery);
+        }
+    }
+
+    /// The connection to which the session may send its next delivery now.
+    fn room_for_next(&mut self, slot: u32) -> Option<ConnKey> {
+        let session = self.sessions.in_slot_mut(slot)?;
+        let key = session.conn?;
+        let quota = usize::from(session.quota);
+        let held = !session.scans.is_empty();
+        let outbound = session.outbound.as_ref()?;
+        let next_is_qos0 = outbound
+            .waiting()
+            .front()
+            .is_some_and(|next| next.qos == Qos::AtMostOnce);
+        let something = outbound.has_unsent() || (!held && !outbound.waiting().is_empty());
+        let allowed = outbound.in_flight() < quota || (!outbound.has_unsent() && next_is_qos0);
+        let conn = self.conns.get(key)?;
+        (something && allowed && conn.pending_bytes() < REFILL_BELOW_BYTES).then_some(key)
+    }
+
+    /// Repeats one message or release on a resumed connection \[5.0 MQTT-4.4.0-1\].
+    fn resend_next(&mut self, slot: u32, key: ConnKey) {
+        let Some(session) = self.sessions.in_slot_mut(slot) else {
+            return;
+        };
+        let Some(entry) = session.outbound_mut().next_unsent() else {
+            return;
+        };
+        let id = entry.id;
+        let Some(delivery) = entry
+            .delivery
+            .clone()
+            .filter(|_| entry.stage != Stage::AwaitsPubComp)
+        else {
+            self.send_ack(key, PacketType::PubRel, id, ReasonCode::Success);
+            return;
+        };
+        let copy = Copy {
+            qos: delivery.qos,
+            dup: true,
+            retain: delivery.retain,
+            packet_id: Some(id),
+            identifiers: &delivery.identifiers,
+        };
+        if self.send_publish(
+            key,
+            &delivery.message.parts(),
+            Some(&delivery.message),
+            copy,
+        ) == Sent::TooLarge
+        {
+            self.finish(slot, id, None);
+            self.group_finished(slot, delivery.group);
+        }
+    }
+
+    /// Takes an entry out of flight, if it stands at `stage` (or anywhere).
+    pub(crate) fn finish(
+        &mut self,
+        slot: u32,
+        id: tidewire_codec::PacketId,
+        stage: Option<Stage>,
+    ) -> Option<crate::outbound::InFlight> {
+        let outbound = self.sessions.in_slot_mut(slot)?.outbound.as_mut()?;
+        let at = outbound.find(id)?;
+        if stage.is_some_and(|stage| outbound.get(at).is_none_or(|entry| entry.stage != stage)) {
+            return None;
+        }
+        let entry = outbound.finish(at)?;
+        if let Some(delivery) = &entry.delivery {
+            self.uncharge(&delivery.message);
+        }
+        Some(entry)
+    }
+
+    pub(crate) fn uncharge(&mut self, message: &Message) {
+        self.stats.queued_bytes = self.stats.queued_bytes.saturating_sub(message.cost_bytes());
+    }
+
+    /// Whether the worker holds more than it may.
+    #[inline]
+    pub(crate) fn over_budget(&self) -> bool {
+        self.outbound_bytes + self.stats.queued_bytes > self.config.limits.max_worker_bytes
+    }
+
+    /// Stops reading a publisher until the budget allows more.
+    pub(crate) fn pause(&mut self, key: ConnKey) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.paused = true;
+            self.paused.push(key);
+            self.stats.publishers_paused += 1;
+        }
+    }
+
+    /// Lets paused publishers go on once a tenth of the budget is free.
+    pub(crate) fn release_paused(&mut self) {
+        let held = self.outbound_bytes + self.stats.queued_bytes;
+        if self.paused.is_empty() || held > self.config.limits.max_worker_bytes / 10 * 9 {
+            return;
+        }
+        for key in std::mem::take(&mut self.paused) {
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.paused = false;
+                self.outputs.push_back(crate::Output::Resume { conn: key });
+            }
+        }
+    }
+
+    /// The session key in a slot, for mail and marks.
+    pub(crate) fn session_key(&self, slot: u32) -> Option<SessionKey> {
+        self.sessions.key_of(slot)
+    }
+
+    /// A delivery's identifiers from a member's single one.
+    pub(crate) fn identifiers_of(identifier: u32) -> Identifiers {
+        if identifier == 0 {
+            Identifiers::None
+        } else {
+            Identifiers::One(identifier)
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! Shared subscriptions in action: entering, leaving, picking a member, and finding another when that one cannot
+//! \[5.0 4.8.2\].
+
+use crate::core::Core;
+use crate::deliver::Readiness;
+use crate::keys::{SessionAddress, SessionKey};
+use crate::mail::Item;
+use crate::message::{Message, Parts};
+use crate::outbound::Delivery;
+use crate::output::Output;
+use crate::route::interest::{Change, Interest, InterestChange};
+use crate::shared::{GroupMark, Member, MemberOptions, Presence, Waiting};
+use tidewire_codec::{Qos, topic};
+
+impl Core {
+    /// The worker that owns a group.
+    fn group_home(&self, share: &str, filter: &str) -> crate::WorkerId {
+        if self.config.workers == 1 {
+            self.config.worker
+        } else {
+            self.home_of(&format!("{share}/{filter}"))
+        }
+    }
+
+    /// A session of this worker enters a group, or changes its options there.
+    pub(crate) fn join_group(
+        &mut self,
+        slot: u32,
+        share: &str,
+        filter: &str,
+        options: MemberOptions,
+        entering: bool,
+    ) {
+        let Some(member) = self.address_of(slot) else {
+            return;
+        };
+        let owner = self.group_home(share, filter);
+        if entering {
+            self.change_interest(filter, owner, Change::Gained);
+        }
+        if owner == self.config.worker {
+            self.on_join(share, filter, member, options, Presence::Online);
+        } else {
+            let (share, filter, presence) = (share.into(), filter.into(), Presence::Online);
+            self.outbox.send(
+                owner,
+                Item::Join {
+                    share,
+                    filter,
+                    member,
+                    options,
+                    presence,
+                },
+            );
+        }
+    }
+
+    /// A session of this worker leaves a group.
+    pub(crate) fn leave_group(&mut self, slot: u32, share: &str, filter: &str) {
+        let Some(member) = self.address_of(slot) else {
+            return;
+        };
+        let owner = self.group_home(share, filter);
+        self.change_interest(filter, owner, Change::Lost);
+        if owner == self.config.worker {
+            self.on_leave(share, filter, member);
+        } else {
+            self.outbox.send(
+                owner,
+                Item::Leave {
+                    share: share.into(),
+                    filter: filter.into(),
+                    member,
+                },
+            );
+        }
+    }
+
+    /// A client has come or gone: the groups of its session must know.
+    pub(crate) fn announce_presence(&mut self, key: SessionKey, presence: Presence) {
+        let Some(session) = self
+            .sessions
+            .get(key)
+            .filter(|session| session.shared_subscriptions > 0)
+        else {
+            return;
+        };
+        let shared: Vec<Box<str>> = session
+            .subscriptions
+            .filters()
+            .filter(|filter| filter.starts_with("$share/"))
+            .map(Box::from)
+            .collect();
+        let Some(member) = self.address_of(key.slot) else {
+            return;
+        };
+        for subscribed in shared {
+            let Ok(Some(parts)) = topic::split_shared(&subscribed) else {
+                continue;
+            };
+            let owner = self.group_home(parts.share, parts.filter);
+            if owner == self.config.worker {
+                self.on_presence(parts.share, parts.filter, member, presence);
+            } else {
+                let (share, filter) = (parts.share.into(), parts.filter.into());
+                self.outbox.send(
+                    owner,
+                    Item::Presence {
+                        share,
+                        filter,
+                        member,
+                        presence,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(crate) fn on_join(
+        &mut self,
+        share: &str,
+        filter: &str,
+        member: SessionAddress,
+        options: MemberOptions,
+        presence: Presence,
+    ) {
+        let (key, new) = self.groups.get_or_make(share, filter);
+        if new {
+            self.index
+                .get_or_insert(filter)
+                .groups
+                .get_or_insert_default()
+                .push(key.slot);
+            self.epochs.bump(filter);
+        }
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        if group.join(member, options, presence) {
+            self.stats.shared_members += 1;
+        }
+        self.serve_waiting(key.slot);
+    }
+
+    pub(crate) fn on_leave(&mut self, share: &str, filter: &str, member: SessionAddress) {
+        let Some(key) = self.groups.find(share, filter) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        if group.leave(member) {
+            self.stats.shared_members -= 1;
+        }
+        let Some(mut group) = self.groups.remove_if_empty(key) else {
+            return;
+        };
+        let (waiting, bytes) = group.take_waiting();
+        self.uncount_waiting(waiting.len(), bytes);
+        if let Some(entry) = self.index.get_mut(group.filter()) {
+            if let Some(groups) = entry.groups.as_mut() {
+                groups.retain(|slot| *slot != key.slot);
+                if groups.is_empty() {
+                    entry.groups = None;
+                }
+            }
+            if entry.is_empty() {
+                self.index.remove(group.filter());
+            }
+        }
+        self.epochs.bump(group.filter());
+    }
+
+    pub(crate) fn on_presence(
+        &mut self,
+        share: &str,
+        filter: &str,
+        member: SessionAddress,
+        presence: Presence,
+    ) {
+        let Some(key) = self.groups.find(share, filter) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        group.set_presence(member, presence);
+        if presence == Presence::Online {
+            self.serve_waiting(key.slot);
+        }
+    }
+
+    /// Gives a message to one member of a group that this worker owns. `attempt` members have refused it already.
+    pub(crate) fn dispatch_to_group(
+        &mut self,
+        _interest: &Interest,
+        slot: u32,
+        parts: &Parts<'_>,
+        message: &mut Option<Message>,
+        attempt: u16,
+    ) {
+        self.pick_member(slot, parts, message, attempt);
+    }
+
+    fn pick_member(
+        &mut self,
+        slot: u32,
+        parts: &Parts<'_>,
+        message: &mut Option<Message>,
+        attempt: u16,
+    ) {
+        let Some(key) = self.groups.key_of(slot) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        let mut candidates = std::mem::take(&mut self.candidates);
+        group.candidates(self.config.shared_strategy, parts, &mut candidates);
+        let mark = GroupMark {
+            owner: self.config.worker,
+            group: key,
+        };
+        let skip = usize::from(attempt).min(candidates.len());
+        let taken = candidates.iter().skip(skip).any(|member| self.offer(member, mark, parts, message, attempt))
+            // Nobody has room at once: the first in turn queues it, if it may.
+            || candidates.first().is_some_and(|member| self.force(member, mark, parts, message));
+        self.candidates = candidates;
+        if !taken {
+            self.keep_for_group(slot, parts, message);
+        }
+    }
+
+    /// Offers a message to a member: a local one that is ready takes it, a remote one is asked and may return it.
+    fn offer(
+        &mut self,
+        member: &Member,
+        mark: GroupMark,
+        parts: &Parts<'_>,
+        message: &mut Option<Message>,
+        attempt: u16,
+    ) -> bool {
+        let qos = parts.qos.min(member.options.qos);
+        if member.address.worker != self.config.worker {
+            let delivery = self.group_delivery(member, mark, parts, message);
+            let session = member.address.key;
+            let item = Item::GroupDelivery {
+                session,
+                delivery,
+                attempt: attempt + 1,
+            };
+            self.outbox.send(member.address.worker, item);
+            self.group_started(mark, member.address);
+            return true;
+        }
+        match self.readiness(member.address.key.slot, qos) {
+            Readiness::Now(key) if qos == Qos::AtMostOnce => {
+                let identifiers = Self::identifiers_of(member.options.identifier);
+                let retain = parts.retain && member.options.retain_as_published;
+                let copy = crate::send::Copy {
+                    qos,
+                    dup: false,
+                    retain,
+                    packet_id: None,
+                    identifiers: &identifiers,
+                };
+                self.send_qos0(key, parts, message.as_ref(), copy);
+                true
+            }
+            Readiness::Now(key) => {
+                let delivery = self.group_delivery(member, mark, parts, message);
+                self.group_started(mark, member.address);
+                self.send_first(member.address.key.slot, key, delivery);
+                true
+            }
+            Readiness::Later | Readiness::Away => false,
+        }
+    }
+
+    /// Puts a message into the queue of a local member that is connected but has no room at the moment.
+    fn force(
+        &mut self,
+        member: &Member,
+        mark: GroupMark,
+        parts: &Parts<'_>,
+        message: &mut Option<Message>,
+    ) -> bool {
+        if member.address.worker != self.config.worker {
+            return false;
+        }
+        let delivery = self.group_delivery(member, mark, parts, message);
+        self.group_started(mark, member.address);
+        self.enqueue(member.address.key.slot, delivery);
+        true
+    }
+
+    fn group_delivery(
+        &mut self,
+        member: &Member,
+        mark: GroupMark,
+        parts: &Parts<'_>,
+        message: &mut Option<Message>,
+    ) -> Delivery {
+        let whole = self.message_of(parts, message.as_ref());
+        *message = Some(whole.clone());
+        Delivery {
+            message: whole,
+            qos: parts.qos.min(member.options.qos),
+            retain: parts.retain && member.options.retain_as_published,
+            identifiers: Self::identifiers_of(member.options.identifier),
+            group: Some(mark),
+        }
+    }
+
+    /// No member is connected: QoS 1 and 2 wait for one, QoS 0 is gone.
+    fn keep_for_group(&mut self, slot: u32, parts: &Parts<'_>, message: &mut Option<Message>) {
+        if parts.qos == Qos::AtMostOnce {
+            self.stats.dropped_no_subscriber += 1;
+            return;
+        }
+        let whole = self.message_of(parts, message.as_ref());
+        *message = Some(whole.clone());
+        let Some(key) = self.groups.key_of(slot) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        match group.wait(whole, &self.config.limits) {
+            Waiting::Kept { bytes } => {
+                self.stats.queued_messages += 1;
+                self.stats.queued_bytes += bytes;
+            }
+            Waiting::Full => self.stats.dropped_queue_full += 1,
+        }
+    }
+
+    /// A member is back: what waited for one goes out.
+    fn serve_waiting(&mut self, slot: u32) {
+        let Some(key) = self.groups.key_of(slot) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(key) else {
+            return;
+        };
+        if !group.has_online_member() {
+            return;
+        }
+        let (waiting, bytes) = group.take_waiting();
+        self.uncount_waiting(waiting.len(), bytes);
+        for message in waiting {
+            if message.parts().is_expired(self.now) {
+                self.stats.dropped_expired += 1;
+            } else {
+                self.pick_member(slot, &message.parts(), &mut Some(message.clone()), 0);
+            }
+        }
+    }
+
+    fn uncount_waiting(&mut self, messages: usize, bytes: u64) {
+        self.stats.queued_messages = self.stats.queued_messages.saturating_sub(messages as u64);
+        self.stats.queued_bytes = self.stats.queued_bytes.saturating_sub(bytes);
+    }
+
+    /// The group's owner chose a session of this worker.
+    pub(crate) fn on_group_delivery(
+        &mut self,
+        interest: &Interest,
+        key: SessionKey,
+        delivery: Delivery,
+        attempt: u16,
+    ) {
+        let readiness = match self.sessions.get(key) {
+            Some(_) => self.readiness(key.slot, delivery.qos),
+            None => Readiness::Away,
+        };
+        let last_chance = usize::from(attempt) >= crate::shared::ASKED_MAX;
+        match (readiness, delivery.group) {
+            (Readiness::Now(conn), _) => self.send_first(key.slot, conn, delivery),
+            (Readiness::Later, _) if last_chance || delivery.qos == Qos::AtMostOnce => {
+                self.enqueue(key.slot, delivery)
+            }
+            (Readiness::Later | Readiness::Away, Some(mark)) => {
+                self.group_finished_at(
+                    mark,
+                    SessionAddress {
+                        worker: self.config.worker,
+                        key,
+                    },
+                );
+                self.return_to_group(interest, mark, delivery.message, attempt);
+            }
+            (Readiness::Later | Readiness::Away, None) => {}
+        }
+    }
+
+    /// A member could not take or keep a message: the owner finds another.
+    pub(crate) fn return_to_group(
+        &mut self,
+        _interest: &Interest,
+        mark: GroupMark,
+        message: Message,
+        attempt: u16,
+    ) {
+        if mark.owner != self.config.worker {
+            self.outbox.send(
+                mark.owner,
+                Item::GroupReturn {
+                    mark,
+                    message,
+                    attempt,
+                },
+            );
+            return;
+        }
+        if self.groups.get_mut(mark.group).is_some() {
+            self.pick_member(
+                mark.group.slot,
+                &message.parts(),
+                &mut Some(message.clone()),
+                attempt,
+            );
+        }
+    }
+
+    /// A client has gone: group messages that only waited for it go to others, and QoS 0 goes nowhere.
+    pub(crate) fn return_waiting_shared(&mut self, interest: &Interest, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(outbound) = session.outbound.as_mut() else {
+            return;
+        };
+        outbound.end_scans();
+        let returned = outbound
+            .withdraw(|delivery| delivery.group.is_some() || delivery.qos == Qos::AtMostOnce);
+        for delivery in returned {
+            self.stats.queued_messages = self.stats.queued_messages.saturating_sub(1);
+            self.uncharge(&delivery.message);
+            if let Some(mark) = delivery.group {
+                self.return_to_group(interest, mark, delivery.message, 0);
+            }
+        }
+    }
+
+    fn group_started(&mut self, mark: GroupMark, member: SessionAddress) {
+        if let Some(group) = self.groups.get_mut(mark.group) {
+            group.started(member);
+        }
+    }
+
+    /// A session has finished with a delivery; if a group chose it, the group's owner counts it.
+    pub(crate) fn group_finished(&mut self, slot: u32, mark: Option<GroupMark>) {
+        let Some(mark) = mark else { return };
+        if let Some(member) = self.address_of(slot) {
+            self.group_finished_at(mark, member);
+        }
+    }
+
+    fn group_finished_at(&mut self, mark: GroupMark, member: SessionAddress) {
+        if mark.owner == self.config.worker {
+            if let Some(group) = self.groups.get_mut(mark.group) {
+                group.finished(member);
+            }
+        } else if self.config.shared_strategy == crate::SharedStrategy::LeastInFlight {
+            self.outbox
+                .send(mark.owner, Item::GroupFinished { mark, member });
+        }
+    }
+
+    pub(crate) fn on_group_finished(&mut self, mark: GroupMark, member: SessionAddress) {
+        if let Some(group) = self.groups.get_mut(mark.group) {
+            group.finished(member);
+        }
+    }
+
+    pub(crate) fn address_of(&self, slot: u32) -> Option<SessionAddress> {
+        self.session_key(slot).map(|key| SessionAddress {
+            worker: self.config.worker,
+            key,
+        })
+    }
+
+    /// Tells the other workers, through the shared index, that a worker has come to want a filter, or no longer does.
+    pub(crate) fn change_interest(
+        &mut self,
+        filter: &str,
+        worker: crate::WorkerId,
+        change: Change,
+    ) {
+        if self.config.workers > 1 {
+            self.outputs.push_back(Output::Interest(InterestChange {
+                filter: filter.into(),
+                worker,
+                change,
+            }));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What workers send each other. A message between workers is what a message between nodes will be.
+
+use crate::keys::{SessionAddress, SessionKey, WorkerId};
+use crate::message::{Message, Origin};
+use crate::outbound::Delivery;
+use crate::shared::{GroupMark, MemberOptions, Presence};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One turn's mail from one worker to another, in order. Opaque to the driver, which only carries it.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) items: Vec<Item>,
+    /// The frames that [`Item::Frames`] point into.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// How many items it holds: the measure of "small" for whoever considers serving it on the spot.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Empties it and keeps a moderate amount of memory for the next turn.
+    pub(crate) fn clear(&mut self) {
+        const KEEP_BYTES: usize = 256 * 1024;
+        const KEEP_ITEMS: usize = 4 * 1024;
+        self.items.clear();
+        self.bytes.clear();
+        self.items.shrink_to(KEEP_ITEMS);
+        self.bytes.shrink_to(KEEP_BYTES);
+    }
+}
+
+/// A run of equal-sized QoS 0 PUBLISH frames of one publisher to one topic, RETAIN 0, no properties.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    /// Whether a property length (0) stands before the payload, as MQTT 5 has it.
+    pub(crate) v5: bool,
+    pub(crate) topic: &'a str,
+    pub(crate) frames: &'a [u8],
+    pub(crate) frame_len: usize,
+    /// Where a frame's payload begins.
+    pub(crate) payload_at: usize,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn each(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.frames.chunks_exact(self.frame_len.max(1))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.frames.len() / self.frame_len.max(1)
+    }
+
+    pub(crate) fn payload_of(&self, frame: &'a [u8]) -> &'a [u8] {
+        frame.get(self.payload_at..).unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A [`Run`] whose frames are in the batch's bytes; the topic is a range within the first frame.
+    Frames {
+        origin: Arc<Origin>,
+        v5: bool,
+        frames: Range<usize>,
+        topic: Range<usize>,
+        frame_len: usize,
+        payload_at: usize,
+    },
+    /// A message for the receiver's own subscribers and groups.
+    Message(Message),
+    /// A message for the worker that owns the topic's retained state: it stores (if RETAIN) and fans out.
+    ViaOwner(Message),
+    /// Answer to `ViaOwner`: what the owner fanned out is in the mailboxes.
+    Fence { topic_hash: u64 },
+    /// Which retained messages does the receiver own that match?
+    ScanRetained {
+        session: SessionKey,
+        scan: u32,
+        filter: Box<str>,
+    },
+    /// They are these, and perhaps `more`; `scan` names the request.
+    Retained {
+        session: SessionKey,
+        scan: u32,
+        messages: Vec<Message>,
+        more: bool,
+    },
+    /// A member enters, or changes its options.
+    Join {
+        share: Box<str>,
+        filter: Box<str>,
+        member: SessionAddress,
+        options: MemberOptions,
+        presence: Presence,
+    },
+    /// A member leaves.
+    Leave {
+        share: Box<str>,
+        filter: Box<str>,
+        member: SessionAddress,
+    },
+    /// A member's client has come or gone.
+    Presence {
+        share: Box<str>,
+        filter: Box<str>,
+        member: SessionAddress,
+        presence: Presence,
+    },
+    /// The group's owner chose a session of the receiver's; `attempt` counts the members that have been asked.
+    GroupDelivery {
+        session: SessionKey,
+        delivery: Delivery,
+        attempt: u16,
+    },
+    /// A member could not take or keep it: somebody else has to.
+    GroupReturn {
+        mark: GroupMark,
+        message: Message,
+        attempt: u16,
+    },
+    /// A member has finished with one of the group's messages.
+    GroupFinished {
+        mark: GroupMark,
+        member: SessionAddress,
+    },
+}
+
+/// The outgoing mail of one core: a batch for every worker, and fences that go last.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    batches: Vec<Batch>,
+    /// Fences must come behind everything else of the same turn, whoever it is for.
+    fences: Vec<(WorkerId, u64)>,
+    spare: Vec<Batch>,
+}
+
+/// Batches kept for reuse.
+const SPARE_MAX: usize = 8;
+
+impl Outbox {
+    pub(crate) fn new(workers: u16) -> Self {
+        Self {
+            batches: (0..workers).map(|_| Batch::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The batch that is being filled for a worker.
+    pub(crate) fn to(&mut self, worker: WorkerId) -> &mut Batch {
+        let at = usize::from(worker.0);
+        if at >= self.batches.len() {
+            self.batches.resize_with(at + 1, Batch::default);
+        }
+        &mut self.batches[at]
+    }
+
+    pub(crate) fn send(&mut self, worker: WorkerId, item: Item) {
+        self.to(worker).items.push(item);
+    }
+
+    pub(crate) fn fence(&mut self, worker: WorkerId, topic_hash: u64) {
+        self.fences.push((worker, topic_hash));
+    }
+
+    pub(crate) fn send_run(
+        &mut self,
+        worker: WorkerId,
+        origin: &Arc<Origin>,
+        run: &Run<'_>,
+        topic_at: usize,
+    ) {
+        let batch = self.to(worker);
+        let start = batch.bytes.len();
+        batch.bytes.extend_from_slice(run.frames);
+        batch.items.push(Item::Frames {
+            origin: Arc::clone(origin),
+            v5: run.v5,
+            frames: start..batch.bytes.len(),
+            topic: topic_at..topic_at + run.topic.len(),
+            frame_len: run.frame_len,
+            payload_at: run.payload_at,
+        });
+    }
+
+    pub(crate) fn take(&mut self) -> Option<(WorkerId, Batch)> {
+        if let Some(at) = self.batches.iter().position(|batch| !batch.is_empty()) {
+            let worker = WorkerId(u16::try_from(at).unwrap_or(u16::MAX));
+            let fresh = self.spare.pop().unwrap_or_default();
+            return self
+                .batches
+                .get_mut(at)
+                .map(|batch| (worker, std::mem::replace(batch, fresh)));
+        }
+        for (worker, topic_hash) in std::mem::take(&mut self.fences) {
+            self.send(worker, Item::Fence { topic_hash });
+        }
+        if self.batches.iter().all(Batch::is_empty) {
+            None
+        } else {
+            self.take()
+        }
+    }
+
+    pub(crate) fn reuse(&mut self, mut batch: Batch) {
+        if self.spare.len() < SPARE_MAX {
+            batch.clear();
+            self.spare.push(batch);
+        }
+    }
+}

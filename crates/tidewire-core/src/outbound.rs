@@ -1,0 +1,316 @@
+//! What a session owes its client: messages in flight, in the order they were first sent, and those that wait.
+
+use crate::message::Message;
+use crate::shared::GroupMark;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tidewire_codec::{PacketId, Qos};
+
+/// A message on its way to one session, with what the subscription says about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    /// The lower of published and granted QoS \[5.0 MQTT-3.8.4-8\].
+    pub(crate) qos: Qos,
+    /// The RETAIN flag to send.
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Identifiers,
+    /// The shared group that chose this session, if one did.
+    pub(crate) group: Option<GroupMark>,
+}
+
+/// The Subscription Identifiers of all matching subscriptions \[5.0 MQTT-3.3.4-4\].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Identifiers {
+    #[default]
+    None,
+    One(u32),
+    Several(Arc<[u32]>),
+}
+
+impl Identifiers {
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Several(ids) => ids,
+        }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    pub(crate) fn add(&mut self, id: u32) {
+        *self = match self {
+            Self::None => Self::One(id),
+            Self::One(first) => Self::Several(Arc::from([*first, id])),
+            Self::Several(ids) => Self::Several(ids.iter().copied().chain([id]).collect()),
+        };
+    }
+}
+
+/// Where an outgoing QoS 1 or 2 message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    AwaitsPubAck,
+    AwaitsPubRec,
+    AwaitsPubComp,
+}
+
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) id: PacketId,
+    pub(crate) stage: Stage,
+    /// Dropped once PUBREC has come: only the identifier is owed from then on.
+    pub(crate) delivery: Option<Delivery>,
+}
+
+/// The two queues. `unsent_from` splits the first: entries before it were sent on this connection, those from it on
+/// wait for the resumed connection to have room \[5.0 MQTT-4.4.0-1\].
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    next_id: PacketId,
+    inflight: VecDeque<InFlight>,
+    unsent_from: usize,
+    /// The circle of identifiers has met one that is still in use.
+    lapped: bool,
+    waiting: VecDeque<Delivery>,
+    waiting_bytes: u64,
+    /// Where retained messages that are still being collected go, while they are: before all that came later.
+    scan_point: Option<usize>,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            next_id: PacketId::MIN,
+            inflight: VecDeque::new(),
+            unsent_from: 0,
+            lapped: false,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            scan_point: None,
+        }
+    }
+}
+
+impl Outbound {
+    /// Binds a new packet identifier to a delivery that is about to be sent.
+    pub(crate) fn begin(&mut self, delivery: Delivery) -> PacketId {
+        let id = self.unused_id();
+        let stage = if delivery.qos == Qos::ExactlyOnce {
+            Stage::AwaitsPubRec
+        } else {
+            Stage::AwaitsPubAck
+        };
+        self.inflight.push_back(InFlight {
+            id,
+            stage,
+            delivery: Some(delivery),
+        });
+        self.unsent_from = self.inflight.len();
+        id
+    }
+
+    /// Takes an entry off: its handshake is complete.
+    pub(crate) fn finish(&mut self, at: usize) -> Option<InFlight> {
+        let entry = self.inflight.remove(at)?;
+        if at < self.unsent_from {
+            self.unsent_from -= 1;
+        }
+        Some(entry)
+    }
+
+    /// The connection is new: everything in flight has to be sent again, in order.
+    pub(crate) fn rewind(&mut self) {
+        self.unsent_from = 0;
+    }
+
+    /// The next entry to send again on this connection.
+    pub(crate) fn next_unsent(&mut self) -> Option<&InFlight> {
+        let entry = self.inflight.get(self.unsent_from)?;
+        self.unsent_from += 1;
+        Some(entry)
+    }
+
+    pub(crate) fn enqueue(&mut self, delivery: Delivery) {
+        self.waiting_bytes += delivery.message.cost_bytes();
+        self.waiting.push_back(delivery);
+    }
+
+    /// From now on what is enqueued stands behind what [`Outbound::enqueue_scanned`] brings.
+    pub(crate) fn hold_for_scan(&mut self) {
+        self.scan_point.get_or_insert(self.waiting.len());
+    }
+
+    /// Puts retained messages before what came while they were collected.
+    pub(crate) fn enqueue_scanned(&mut self, deliveries: Vec<Delivery>) {
+        let at = self
+            .scan_point
+            .unwrap_or(self.waiting.len())
+            .min(self.waiting.len());
+        let behind = self.waiting.split_off(at);
+        self.waiting_bytes += deliveries
+            .iter()
+            .map(|delivery| delivery.message.cost_bytes())
+            .sum::<u64>();
+        self.waiting.extend(deliveries);
+        self.scan_point = Some(self.waiting.len());
+        self.waiting.extend(behind);
+    }
+
+    /// All retained messages are there.
+    pub(crate) fn end_scans(&mut self) {
+        self.scan_point = None;
+    }
+
+    pub(crate) fn dequeue(&mut self) -> Option<Delivery> {
+        let delivery = self.waiting.pop_front()?;
+        self.waiting_bytes = self
+            .waiting_bytes
+            .saturating_sub(delivery.message.cost_bytes());
+        Some(delivery)
+    }
+
+    pub(crate) fn at_mut(&mut self, at: usize) -> Option<&mut InFlight> {
+        self.inflight.get_mut(at)
+    }
+
+    /// Removes those waiting deliveries that `pick` names, and returns them in order.
+    pub(crate) fn withdraw(&mut self, mut pick: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+        let mut withdrawn = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.waiting.len());
+        for delivery in self.waiting.drain(..) {
+            if pick(&delivery) {
+                self.waiting_bytes = self
+                    .waiting_bytes
+                    .saturating_sub(delivery.message.cost_bytes());
+                withdrawn.push(delivery);
+            } else {
+                kept.push_back(delivery);
+            }
+        }
+        self.waiting = kept;
+        withdrawn
+    }
+
+    /// Everything that is still owed, in flight first: for a session that ends.
+    pub(crate) fn into_owed(self) -> impl Iterator<Item = (Option<Stage>, Delivery)> {
+        let inflight = self
+            .inflight
+            .into_iter()
+            .filter_map(|entry| entry.delivery.map(|d| (Some(entry.stage), d)));
+        inflight.chain(self.waiting.into_iter().map(|delivery| (None, delivery)))
+    }
+
+    /// Where the entry with this identifier is.
+    ///
+    /// Entries are in order of their identifiers but for wrapped and skipped ones, and acknowledgements come in order
+    /// but for exceptions: the front is tried first, then the place that the order suggests, then all.
+    pub(crate) fn find(&self, id: PacketId) -> Option<usize> {
+        let front = self.inflight.front()?.id.get();
+        if front == id.get() {
+            return Some(0);
+        }
+        let guess = usize::from(id.get().wrapping_sub(front));
+        if self.inflight.get(guess).is_some_and(|entry| entry.id == id) {
+            return Some(guess);
+        }
+        self.inflight.iter().position(|entry| entry.id == id)
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&InFlight> {
+        self.inflight.get(at)
+    }
+
+    /// Sent on this connection and not finished: what counts against Receive Maximum \[5.0 MQTT-3.3.4-9\].
+    pub(crate) fn in_flight(&self) -> usize {
+        self.unsent_from
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent_from < self.inflight.len()
+    }
+
+    pub(crate) fn inflight_len(&self) -> usize {
+        self.inflight.len()
+    }
+
+    pub(crate) fn waiting(&self) -> &VecDeque<Delivery> {
+        &self.waiting
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes
+    }
+
+    /// Identifiers are given in a circle, so the first that can collide is the oldest in flight; only after that has
+    /// happened (an entry outlived 65,534 others) is every candidate looked up.
+    fn unused_id(&mut self) -> PacketId {
+        match self.inflight.front() {
+            None => self.lapped = false,
+            Some(oldest) => self.lapped |= oldest.id == self.next_id,
+        }
+        while self.lapped && self.find(self.next_id).is_some() {
+            self.next_id = self.next_id.next();
+        }
+        let id = self.next_id;
+        self.next_id = id.next();
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Parts;
+    use crate::time::Time;
+
+    fn delivery() -> Delivery {
+        let parts = Parts {
+            topic: "t",
+            properties: &[],
+            payload: b"",
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            expires: Time::NEVER,
+            received: Time::ZERO,
+            origin: None,
+        };
+        Delivery {
+            message: Message::new(&parts, &mut Vec::new()),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            identifiers: Identifiers::None,
+            group: None,
+        }
+    }
+
+    /// [5.0 MQTT-2.2.1-4] [3.1.1 MQTT-2.3.1-4]
+    #[test]
+    fn an_identifier_in_use_is_never_given_again() {
+        let mut outbound = Outbound::default();
+        let stuck = outbound.begin(delivery());
+        let also_stuck = outbound.begin(delivery());
+        for _ in 0..200_000 {
+            let id = outbound.begin(delivery());
+            assert!(id != stuck && id != also_stuck);
+            let at = outbound.find(id).unwrap();
+            outbound.finish(at);
+        }
+        assert_eq!(outbound.inflight_len(), 2);
+    }
+
+    #[test]
+    fn acknowledgements_out_of_order_find_their_entries() {
+        let mut outbound = Outbound::default();
+        let ids: Vec<_> = (0..100).map(|_| outbound.begin(delivery())).collect();
+        for id in ids.iter().rev().step_by(2).chain(ids.iter().step_by(2)) {
+            let at = outbound.find(*id).unwrap();
+            assert_eq!(outbound.finish(at).unwrap().id, *id);
+        }
+        assert_eq!(outbound.inflight_len(), 0);
+        assert_eq!(outbound.in_flight(), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! All that a core can want of its driver.
+
+use crate::admission::{Admission, PeerFacts};
+use crate::event::Event;
+use crate::keys::{ConnKey, SessionKey, Ticket, WorkerId};
+use crate::route::interest::InterestChange;
+use std::sync::Arc;
+use tidewire_codec::{Qos, SubscriptionOptions, Version};
+
+/// One thing to do. Drained with [`Core::poll_output`](crate::Core::poll_output) after each input, in order.
+///
+/// Bytes to write and mail for other workers are not in here: the driver finds them with
+/// [`Core::next_dirty`](crate::Core::next_dirty) and [`Core::take_mail`](crate::Core::take_mail) once a turn, after it has drained these.
+#[derive(Debug)]
+pub enum Output {
+    /// Write what is queued for the connection, then close its transport and report [`Input::Closed`](crate::Input::Closed).
+    /// If the peer does not take it within `close_timeout_secs`, close all the same.
+    Close {
+        /// Which connection.
+        conn: ConnKey,
+    },
+    /// The connection's session lives with another worker: send transport, unread bytes and admission there, to be
+    /// given to its core as [`Input::Adopt`](crate::Input::Adopt). This core has forgotten the connection; no `Closed` is due.
+    Move {
+        /// This driver's name for it, free from now on.
+        conn: ConnKey,
+        /// Where to.
+        to: WorkerId,
+        /// What goes along.
+        admission: Box<Admission>,
+    },
+    /// A gate opened: offer the connection's unread bytes again, and read on.
+    Resume {
+        /// Which connection.
+        conn: ConnKey,
+    },
+    /// A question that somebody outside must answer with [`Input::Answer`](crate::Input::Answer).
+    Ask {
+        /// Ties the answer to it.
+        ticket: Ticket,
+        /// What is asked.
+        question: Question,
+    },
+    /// A change of the shared interest index. Must be visible to all workers before this turn's bytes are written.
+    Interest(InterestChange),
+    /// Something that an operator may want to know.
+    Event(Event),
+    /// The answer to a command.
+    Reply {
+        /// The command's ticket.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
+}
+
+/// What the core needs somebody to decide. A question owns what it tells.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// May this client come in, and who is it?
+    Authenticate(Credentials),
+    /// The client's next message of an enhanced authentication, at CONNECT time or later \[5.0 4.12\].
+    AuthenticationStep {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The client id.
+        client_id: Box<str>,
+        /// The method named in CONNECT.
+        method: Box<str>,
+        /// Authentication Data of the AUTH packet.
+        data: Option<Box<[u8]>>,
+        /// First message of a re-authentication, or a further one of a running exchange.
+        step: AuthenticationStep,
+    },
+    /// May this client publish this?
+    AuthorizePublish {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The client id.
+        client_id: Box<str>,
+        /// Who it is.
+        principal: Option<Arc<str>>,
+        /// Topic name, aliases resolved.
+        topic: Box<str>,
+        /// The message.
+        payload: Box<[u8]>,
+        /// Quality of service.
+        qos: Qos,
+        /// Whether it is to be retained.
+        retain: bool,
+    },
+    /// May this client subscribe to this?
+    AuthorizeSubscribe {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The client id.
+        client_id: Box<str>,
+        /// Who it is.
+        principal: Option<Arc<str>>,
+        /// The filter, without `$share/name/`.
+        filter: Box<str>,
+        /// The share name, if shared.
+        share: Option<Box<str>>,
+        /// What was asked for.
+        options: SubscriptionOptions,
+    },
+}
+
+/// Where an authentication exchange stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthenticationStep {
+    /// AUTH 0x18: a further message.
+    Continue,
+    /// AUTH 0x19: the client begins to authenticate anew.
+    Again,
+}
+
+/// What a CONNECT says about its sender.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Whose connection.
+    pub conn: ConnKey,
+    /// What the transport knows.
+    pub peer: Arc<PeerFacts>,
+    /// The client id, assigned ones included.
+    pub client_id: Box<str>,
+    /// User name.
+    pub username: Option<Box<str>>,
+    /// Password; never logged.
+    pub password: Option<Box<[u8]>>,
+    /// Protocol version.
+    pub version: Version,
+    /// Authentication Method of enhanced authentication.
+    pub method: Option<Box<str>>,
+    /// Authentication Data of enhanced authentication; never logged.
+    pub data: Option<Box<[u8]>>,
+}
+
+/// The answer to a [`Command`](crate::Command).
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// So many connections were closed.
+    Kicked {
+        /// How many.
+        connections: usize,
+    },
+    /// A page of sessions.
+    Sessions {
+        /// The rows.
+        rows: Vec<SessionRow>,
+        /// Where the next page starts; `None` = this was the last.
+        next: Option<SessionKey>,
+    },
+}
+
+/// A session as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// Client id.
+    pub client_id: Box<str>,
+    /// Who it belongs to.
+    pub principal: Option<Arc<str>>,
+    /// The live connection's facts, if there is one.
+    pub peer: Option<Arc<PeerFacts>>,
+    /// Protocol version of the live or last connection.
+    pub version: Version,
+    /// Number of subscriptions.
+    pub subscriptions: usize,
+    /// Messages sent and not yet acknowledged.
+    pub inflight: usize,
+    /// Messages waiting.
+    pub queued: usize,
+    /// Keep Alive in force, 0 = none.
+    pub keep_alive_secs: u16,
+    /// How long the session outlives its connection.
+    pub expiry_secs: u32,
+}

@@ -1,0 +1,119 @@
+//! AUTH: enhanced authentication, at CONNECT time and later \[5.0 4.12\].
+
+use crate::asks::Matter;
+use crate::conn::{Failure, Phase};
+use crate::core::Core;
+use crate::keys::ConnKey;
+use crate::output::{AuthenticationStep, Question};
+use crate::timers::Timer;
+use tidewire_codec::{Auth, Packet, Properties, Property, ReasonCode};
+
+impl Core {
+    /// AUTH on a live connection: the client authenticates anew.
+    pub(crate) fn on_auth(&mut self, key: ConnKey, auth: &Auth<'_>) -> Result<(), Failure> {
+        let Some(conn) = self.conns.get(key) else {
+            return Ok(());
+        };
+        let step = match auth.reason {
+            ReasonCode::ReAuthenticate => AuthenticationStep::Again,
+            _ => AuthenticationStep::Continue,
+        };
+        let method = checked_method(conn.authentication_method.as_deref(), auth)?;
+        let client_id = self
+            .sessions
+            .session_in(conn.session)
+            .map_or("", |session| session.client_id());
+        let question = Question::AuthenticationStep {
+            conn: key,
+            client_id: client_id.into(),
+            method,
+            data: auth.properties.authentication_data().map(Box::from),
+            step,
+        };
+        self.ask(key, question, Matter::ReAuthenticate);
+        Ok(())
+    }
+
+    /// AUTH while CONNECT is being decided.
+    pub(crate) fn on_auth_before_session(
+        &mut self,
+        key: ConnKey,
+        auth: &Auth<'_>,
+    ) -> Result<(), Failure> {
+        let Some(conn) = self.conns.get(key) else {
+            return Ok(());
+        };
+        let Phase::Authenticating(admission) = &conn.phase else {
+            return Err(Failure::new(
+                ReasonCode::ProtocolError,
+                "AUTH before CONNECT",
+            ));
+        };
+        if auth.reason != ReasonCode::ContinueAuthentication {
+            return Err(Failure::new(
+                ReasonCode::ProtocolError,
+                "AUTH before CONNACK must continue the exchange",
+            ));
+        }
+        let method = checked_method(admission.authentication_method.as_deref(), auth)?;
+        let question = Question::AuthenticationStep {
+            conn: key,
+            client_id: admission.client_id.clone(),
+            method,
+            data: auth.properties.authentication_data().map(Box::from),
+            step: AuthenticationStep::Continue,
+        };
+        self.ask(key, question, Matter::Connect);
+        Ok(())
+    }
+
+    /// [5.0 MQTT-4.12.0-2]
+    pub(crate) fn send_auth_continue(&mut self, key: ConnKey, data: &[u8]) {
+        self.send_auth(key, ReasonCode::ContinueAuthentication, Some(data));
+        let deadline = self
+            .now
+            .plus_secs(self.config.limits.connect_timeout_secs.into());
+        self.timers.schedule(deadline, Timer::Connect(key));
+    }
+
+    pub(crate) fn send_auth_success(&mut self, key: ConnKey, data: Option<&[u8]>) {
+        self.send_auth(key, ReasonCode::Success, data);
+    }
+
+    fn send_auth(&mut self, key: ConnKey, reason: ReasonCode, data: Option<&[u8]>) {
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        let method = match &conn.phase {
+            Phase::Authenticating(admission) => admission.authentication_method.clone(),
+            _ => conn.authentication_method.clone(),
+        };
+        let mut properties = Properties::EMPTY;
+        // [5.0 MQTT-4.12.0-5]. Both were legal properties when they came in, so they can be sent.
+        if let Some(method) = &method {
+            let _ = properties.push(Property::AuthenticationMethod(method));
+        }
+        if let Some(data) = data {
+            let _ = properties.push(Property::AuthenticationData(data));
+        }
+        let properties = properties.into_owned();
+        self.send_packet(key, &Packet::Auth(Auth { reason, properties }));
+    }
+}
+
+/// The method must be the one that CONNECT named \[5.0 MQTT-4.12.0-7\] \[5.0 MQTT-4.12.1-1\].
+fn checked_method(expected: Option<&str>, auth: &Auth<'_>) -> Result<Box<str>, Failure> {
+    let Some(expected) = expected else {
+        return Err(Failure::new(
+            ReasonCode::ProtocolError,
+            "AUTH without an Authentication Method in CONNECT",
+        ));
+    };
+    if auth.properties.authentication_method() != Some(expected) {
+        return Err(Failure::new(
+            ReasonCode::ProtocolError,
+            "AUTH names another Authentication Method than CONNECT",
+        ));
+    }
+    Ok(expected.into())
+}

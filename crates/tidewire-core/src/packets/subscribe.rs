@@ -1,0 +1,258 @@
+//! SUBSCRIBE: each filter is checked, authorised, entered, and served with what is retained; then one SUBACK for all.
+
+use crate::asks::Matter;
+use crate::config::Authorization;
+use crate::conn::Failure;
+use crate::core::Core;
+use crate::input::Answer;
+use crate::keys::ConnKey;
+use crate::output::Question;
+use crate::route::interest::{Change, Interest};
+use crate::route::subscribers::Subscriber;
+use crate::shared::MemberOptions;
+use crate::subscriptions::Subscription;
+use tidewire_codec::{
+    Packet, PacketId, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
+    SubscriptionOptions, topic,
+};
+
+/// A SUBSCRIBE that is being worked through.
+#[derive(Debug)]
+pub(crate) struct PendingSubscribe {
+    packet_id: PacketId,
+    identifier: u32,
+    filters: Vec<(Box<str>, SubscriptionOptions)>,
+    /// One for each filter that has been decided \[5.0 MQTT-3.9.3-1\].
+    reasons: Vec<ReasonCode>,
+    /// Filters whose retained messages follow the SUBACK.
+    scans: Vec<Box<str>>,
+}
+
+impl Core {
+    pub(crate) fn on_subscribe(
+        &mut self,
+        interest: &Interest,
+        key: ConnKey,
+        subscribe: Subscribe<'_>,
+    ) -> Result<(), Failure> {
+        let identifier = subscribe
+            .properties
+            .subscription_identifiers()
+            .next()
+            .unwrap_or(0);
+        let filters = subscribe
+            .filters
+            .iter()
+            .map(|each| (Box::from(&*each.filter), each.options))
+            .collect();
+        let pending = PendingSubscribe {
+            packet_id: subscribe.packet_id,
+            identifier,
+            filters,
+            reasons: Vec::new(),
+            scans: Vec::new(),
+        };
+        self.go_on_subscribing(interest, key, pending);
+        Ok(())
+    }
+
+    pub(crate) fn on_subscribe_answer(
+        &mut self,
+        interest: &Interest,
+        key: ConnKey,
+        mut pending: PendingSubscribe,
+        answer: Answer,
+    ) {
+        let at = pending.reasons.len();
+        let reason = match (answer, pending.filters.get(at).cloned()) {
+            (Answer::Allowed | Answer::Authenticated(_), Some((filter, options))) => {
+                self.enter(key, &filter, options, &mut pending)
+            }
+            (Answer::Denied { reason, .. }, _) => self.denied(reason),
+            _ => self.denied(ReasonCode::NotAuthorized),
+        };
+        pending.reasons.push(reason);
+        self.go_on_subscribing(interest, key, pending);
+    }
+
+    /// Decides filter after filter until one needs an answer from outside, or all are done.
+    fn go_on_subscribing(
+        &mut self,
+        interest: &Interest,
+        key: ConnKey,
+        mut pending: PendingSubscribe,
+    ) {
+        while let Some((filter, options)) = pending.filters.get(pending.reasons.len()).cloned() {
+            let reason = match self.check_filter(&filter, options) {
+                Err(reason) => reason,
+                Ok(()) if self.asks_for_subscribe(key) => {
+                    let question = self.question_about(key, &filter, options);
+                    self.ask(key, question, Matter::Subscribe(Box::new(pending)));
+                    return;
+                }
+                Ok(()) => self.enter(key, &filter, options, &mut pending),
+            };
+            pending.reasons.push(reason);
+        }
+        self.finish_subscribing(key, pending);
+        let _ = interest;
+    }
+
+    fn denied(&mut self, reason: ReasonCode) -> ReasonCode {
+        self.stats.denied_subscribe += 1;
+        if reason.is_error() {
+            reason
+        } else {
+            ReasonCode::NotAuthorized
+        }
+    }
+
+    fn check_filter(&self, filter: &str, options: SubscriptionOptions) -> Result<(), ReasonCode> {
+        let limits = &self.config.limits;
+        let shared = topic::split_shared(filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        topic::validate_filter(filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        let behind = shared.map_or(filter, |shared| shared.filter);
+        if topic::levels(behind).count() > usize::from(limits.max_topic_levels) {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        if shared.is_some() && !limits.shared_subscription_available {
+            return Err(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        if topic::has_wildcards(behind) && !limits.wildcard_subscription_available {
+            return Err(ReasonCode::WildcardSubscriptionsNotSupported);
+        }
+        let _ = options;
+        Ok(())
+    }
+
+    fn asks_for_subscribe(&self, key: ConnKey) -> bool {
+        let listener = self
+            .conns
+            .get(key)
+            .map_or(u16::MAX, |conn| conn.peer.listener);
+        let policy = self.config.listeners.get(usize::from(listener));
+        policy.is_none_or(|policy| policy.authorization == Authorization::Ask)
+    }
+
+    fn question_about(&self, key: ConnKey, filter: &str, options: SubscriptionOptions) -> Question {
+        let origin = self.origin_of(self.session_of(key));
+        let shared = topic::split_shared(filter).ok().flatten();
+        Question::AuthorizeSubscribe {
+            conn: key,
+            client_id: origin
+                .as_ref()
+                .map_or_else(Box::default, |origin| origin.client_id.clone()),
+            principal: origin.and_then(|origin| origin.principal.clone()),
+            filter: shared.map_or(filter, |shared| shared.filter).into(),
+            share: shared.map(|shared| shared.share.into()),
+            options,
+        }
+    }
+
+    /// Enters one subscription, new or in place of the former \[5.0 MQTT-3.8.4-3\].
+    fn enter(
+        &mut self,
+        key: ConnKey,
+        filter: &str,
+        options: SubscriptionOptions,
+        pending: &mut PendingSubscribe,
+    ) -> ReasonCode {
+        let slot = self.session_of(key);
+        let limit = self.config.limits.max_subscriptions_per_session as usize;
+        let identifier = pending.identifier;
+        let Some(session) = self.sessions.in_slot_mut(slot) else {
+            return ReasonCode::UnspecifiedError;
+        };
+        let known = session.subscriptions.get(filter).is_some();
+        if !known && session.subscriptions.len() >= limit {
+            return ReasonCode::QuotaExceeded;
+        }
+        session.subscriptions.insert(
+            filter,
+            Subscription {
+                options,
+                identifier,
+            },
+        );
+        if let Ok(Some(shared)) = topic::split_shared(filter) {
+            session.shared_subscriptions += u32::from(!known);
+            let member = MemberOptions {
+                qos: options.qos,
+                retain_as_published: options.retain_as_published,
+                identifier,
+            };
+            self.join_group(slot, shared.share, shared.filter, member, !known);
+        } else {
+            self.index_subscription(slot, filter, options, identifier);
+            let wanted = match options.retain_handling {
+                RetainHandling::SendAlways => true,
+                RetainHandling::SendIfNew => !known,
+                RetainHandling::DoNotSend => false,
+            };
+            if wanted && self.config.limits.retain_available {
+                pending.scans.push(filter.into());
+            }
+        }
+        self.stats.subscriptions += u64::from(!known);
+        granted(options)
+    }
+
+    fn index_subscription(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: u32,
+    ) {
+        let subscriber = Subscriber {
+            session: slot,
+            options,
+            identifier,
+        };
+        let first = self.index.get_or_insert(filter).set(subscriber);
+        self.epochs.bump(filter);
+        if first {
+            self.change_interest(filter, self.config.worker, Change::Gained);
+        }
+    }
+
+    /// SUBACK, then what is retained.
+    fn finish_subscribing(&mut self, key: ConnKey, pending: PendingSubscribe) {
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        let v5 = conn.version.is_v5();
+        let reasons = if v5 {
+            pending.reasons
+        } else {
+            pending.reasons.into_iter().map(v3_return_code).collect()
+        };
+        let suback = SubAck {
+            packet_id: pending.packet_id,
+            properties: Properties::EMPTY,
+            reasons,
+        };
+        self.send_packet(key, &Packet::SubAck(suback));
+        let slot = self.session_of(key);
+        for filter in pending.scans {
+            self.scan_retained(slot, &filter);
+        }
+    }
+}
+
+fn granted(options: SubscriptionOptions) -> ReasonCode {
+    match options.qos {
+        tidewire_codec::Qos::AtMostOnce => ReasonCode::Success,
+        tidewire_codec::Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+        tidewire_codec::Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+    }
+}
+
+/// MQTT 3.1.1 has one code for every failure \[3.1.1 MQTT-3.9.3-2\].
+fn v3_return_code(reason: ReasonCode) -> ReasonCode {
+    if reason.is_error() {
+        ReasonCode::UnspecifiedError
+    } else {
+        reason
+    }
+}

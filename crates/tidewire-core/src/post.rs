@@ -1,0 +1,121 @@
+//! Mail from other workers.
+
+use crate::core::Core;
+use crate::keys::WorkerId;
+use crate::mail::{Batch, Item, Run};
+use crate::route::interest::Interest;
+use std::sync::Arc;
+
+impl Core {
+    pub(crate) fn on_mail(&mut self, interest: &Interest, from: WorkerId, mut batch: Batch) {
+        let bytes = std::mem::take(&mut batch.bytes);
+        for item in batch.items.drain(..) {
+            self.on_item(interest, from, item, &bytes);
+        }
+        batch.bytes = bytes;
+        batch.clear();
+        self.spent = Some(batch);
+    }
+
+    fn on_item(&mut self, interest: &Interest, from: WorkerId, item: Item, bytes: &[u8]) {
+        match item {
+            Item::Frames {
+                origin,
+                v5,
+                frames,
+                topic,
+                frame_len,
+                payload_at,
+            } => {
+                let frames = bytes.get(frames).unwrap_or_default();
+                let name = frames
+                    .get(topic)
+                    .and_then(|name| std::str::from_utf8(name).ok())
+                    .unwrap_or_default();
+                let run = Run {
+                    v5,
+                    topic: name,
+                    frames,
+                    frame_len,
+                    payload_at,
+                };
+                self.on_run(interest, &origin, &run);
+            }
+            Item::Message(message) => {
+                let slot = self.route_of(interest, message.topic());
+                let route = self.routes.take(slot);
+                self.deliver_here(interest, &route, &message.parts(), Some(message.clone()));
+                self.routes.put(slot, route);
+            }
+            Item::ViaOwner(message) => {
+                if message.retain() {
+                    self.retain(&message.parts(), Some(&message));
+                }
+                self.fan_out(interest, &message.parts(), Some(&message));
+                let topic_hash = self.home_hash(message.topic());
+                self.outbox.fence(from, topic_hash);
+            }
+            Item::Fence { topic_hash } => self.lift_fence(topic_hash),
+            Item::ScanRetained {
+                session,
+                scan,
+                filter,
+            } => self.on_scan(from, session, scan, &filter),
+            Item::Retained {
+                session,
+                scan,
+                messages,
+                more,
+            } => self.on_scanned(session, scan, messages, more),
+            Item::Join {
+                share,
+                filter,
+                member,
+                options,
+                presence,
+            } => {
+                self.on_join(&share, &filter, member, options, presence);
+            }
+            Item::Leave {
+                share,
+                filter,
+                member,
+            } => self.on_leave(&share, &filter, member),
+            Item::Presence {
+                share,
+                filter,
+                member,
+                presence,
+            } => self.on_presence(&share, &filter, member, presence),
+            Item::GroupDelivery {
+                session,
+                delivery,
+                attempt,
+            } => {
+                self.on_group_delivery(interest, session, delivery, attempt);
+            }
+            Item::GroupReturn {
+                mark,
+                message,
+                attempt,
+            } => self.return_to_group(interest, mark, message, attempt),
+            Item::GroupFinished { mark, member } => self.on_group_finished(mark, member),
+        }
+    }
+
+    fn on_run(&mut self, interest: &Interest, origin: &Arc<crate::Origin>, run: &Run<'_>) {
+        let slot = self.route_of(interest, run.topic);
+        let route = self.routes.take(slot);
+        self.deliver_run_here(interest, &route, origin, run);
+        self.routes.put(slot, route);
+    }
+
+    fn lift_fence(&mut self, topic_hash: u64) {
+        if let Some(count) = self.fenced.get_mut(&topic_hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.fenced.remove(&topic_hash);
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What happens to a message once it is allowed: the stages behind authorisation, the same whoever published it.
+
+use crate::ack::{Permit, Received};
+use crate::core::Core;
+use crate::mail::{Item, Run};
+use crate::message::{Message, Origin, Parts, SHARED_PAYLOAD_MIN_BYTES};
+use crate::route::interest::Interest;
+use crate::route::routes::{Route, Target};
+use std::sync::Arc;
+use tidewire_codec::{Qos, ReasonCode};
+
+/// Whether a message found anybody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Matched {
+    Somebody,
+    /// No subscription matches, here or anywhere.
+    Nobody,
+}
+
+impl Core {
+    /// Match, store, deliver, acknowledge.
+    ///
+    /// A message that is owed to nobody durable needs no write: its permit is given at once. (So far every policy is
+    /// `memory`.)
+    pub(crate) fn publish_and_acknowledge(
+        &mut self,
+        interest: &Interest,
+        parts: &Parts<'_>,
+        message: Option<&Message>,
+        received: Received,
+    ) {
+        if received.qos == Qos::ExactlyOnce {
+            self.remember_received(received);
+        }
+        let matched = self.publish(interest, parts, message);
+        let reason = match matched {
+            Matched::Somebody => ReasonCode::Success,
+            Matched::Nobody => ReasonCode::NoMatchingSubscribers,
+        };
+        self.acknowledge(received, reason, Permit::not_required());
+    }
+
+    /// Match, store, deliver.
+    pub(crate) fn publish(
+        &mut self,
+        interest: &Interest,
+        parts: &Parts<'_>,
+        message: Option<&Message>,
+    ) -> Matched {
+        let alone = self.config.workers == 1;
+        if !alone && (parts.retain || !self.fenced.is_empty()) {
+            let hash = self.home_hash(parts.topic);
+            if parts.retain || self.fenced.contains_key(&hash) {
+                return self.publish_via_owner(interest, parts, message, hash);
+            }
+        }
+        if parts.retain {
+            self.retain(parts, message);
+        }
+        self.fan_out(interest, parts, message)
+    }
+
+    /// The worker that owns the topic's retained state orders its messages, so that a subscriber's last message and
+    /// the retained one are the same. Messages that follow must not overtake: until the owner says that it has
+    /// fanned this one out, they go the same way.
+    fn publish_via_owner(
+        &mut self,
+        interest: &Interest,
+        parts: &Parts<'_>,
+        message: Option<&Message>,
+        hash: u64,
+    ) -> Matched {
+        let owner = self.home_of(parts.topic);
+        if owner == self.config.worker {
+            if parts.retain {
+                self.retain(parts, message);
+            }
+            return self.fan_out(interest, parts, message);
+        }
+        let message = self.message_of(parts, message);
+        *self.fenced.entry(hash).or_insert(0) += 1;
+        self.outbox.send(owner, Item::ViaOwner(message));
+        Matched::Somebody
+    }
+
+    /// Delivers to everybody who subscribed, here and elsewhere.
+    pub(crate) fn fan_out(
+        &mut self,
+        interest: &Interest,
+        parts: &Parts<'_>,
+        message: Option<&Message>,
+    ) -> Matched {
+        let slot = self.route_of(interest, parts.topic);
+        let route = self.routes.take(slot);
+        let matched = if route.leads_nowhere() {
+            Matched::Nobody
+        } else {
+            Matched::Somebody
+        };
+        if matched == Matched::Nobody {
+            self.stats.dropped_no_subscriber += 1;
+        }
+        let mut message = message.cloned();
+        if !route.workers.is_empty() {
+            let whole = self.message_of(parts, message.as_ref());
+            for worker in route.workers.iter() {
+                self.outbox.send(worker, Item::Message(whole.clone()));
+            }
+            message = Some(whole);
+        }
+        self.deliver_here(interest, &route, parts, message);
+        self.routes.put(slot, route);
+        matched
+    }
+
+    /// Delivers to this worker's own subscribers and groups.
+    pub(crate) fn deliver_here(
+        &mut self,
+        interest: &Interest,
+        route: &Route,
+        parts: &Parts<'_>,
+        mut message: Option<Message>,
+    ) {
+        let share = parts.payload.len() >= SHARED_PAYLOAD_MIN_BYTES && route.targets.len() > 1;
+        if share && message.is_none() {
+            message = Some(self.message_of(parts, None));
+        }
+        for target in &route.targets {
+            self.deliver(target, parts, &mut message);
+        }
+        for group in &route.groups {
+            self.dispatch_to_group(interest, *group, parts, &mut message, 0);
+        }
+    }
+
+    /// A run of QoS 0 frames: matched once, copied to each receiver as one block where it fits.
+    pub(crate) fn publish_run(
+        &mut self,
+        interest: &Interest,
+        slot: u32,
+        origin: &Arc<Origin>,
+        run: &Run<'_>,
+    ) {
+        let route = self.routes.take(slot);
+        if route.leads_nowhere() {
+            self.stats.dropped_no_subscriber += run.count() as u64;
+        }
+        let topic_at = run.payload_at - usize::from(run.v5) - run.topic.len();
+        for worker in route.workers.iter() {
+            self.outbox.send_run(worker, origin, run, topic_at);
+        }
+        self.deliver_run_here(interest, &route, origin, run);
+        self.routes.put(slot, route);
+    }
+
+    pub(crate) fn deliver_run_here(
+        &mut self,
+        interest: &Interest,
+        route: &Route,
+        origin: &Arc<Origin>,
+        run: &Run<'_>,
+    ) {
+        for target in &route.targets {
+            self.deliver_run(target, origin, run);
+        }
+        if route.groups.is_empty() {
+            return;
+        }
+        for frame in run.each() {
+            let parts = self.parts_of_frame(run, frame, origin);
+            for group in &route.groups {
+                self.dispatch_to_group(interest, *group, &parts, &mut None, 0);
+            }
+        }
+    }
+
+    pub(crate) fn parts_of_frame<'a>(
+        &self,
+        run: &Run<'a>,
+        frame: &'a [u8],
+        origin: &'a Arc<Origin>,
+    ) -> Parts<'a> {
+        Parts {
+            topic: run.topic,
+            properties: &[],
+            payload: run.payload_of(frame),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            expires: crate::Time::NEVER,
+            received: self.now,
+            origin: Some(origin),
+        }
+    }
+
+    /// The message as one value: the one that exists, or a copy made now.
+    pub(crate) fn message_of(&mut self, parts: &Parts<'_>, message: Option<&Message>) -> Message {
+        message
+            .cloned()
+            .unwrap_or_else(|| Message::new(parts, &mut self.scratch))
+    }
+
+    /// The slot of the topic's current route.
+    pub(crate) fn route_of(&mut self, interest: &Interest, topic: &str) -> u32 {
+        let slot = self
+            .routes
+            .find(topic.as_bytes())
+            .unwrap_or_else(|| self.routes.claim(topic));
+        self.refresh_route(interest, slot);
+        slot
+    }
+
+    /// Makes the route in a slot anew if an index has changed since.
+    #[inline]
+    pub(crate) fn refresh_route(&mut self, interest: &Interest, slot: u32) {
+        let mut route = self.routes.take(slot);
+        let others = if self.config.workers == 1 {
+            0
+        } else {
+            interest.epoch(&route.topic)
+        };
+        let epochs = (self.epochs.of(&route.topic), others);
+        if route.epochs != epochs {
+            self.rebuild_route(interest, &mut route);
+            route.epochs = epochs;
+        }
+        self.routes.put(slot, route);
+    }
+
+    fn rebuild_route(&self, interest: &Interest, route: &mut Route) {
+        route.targets.clear();
+        route.groups.clear();
+        let Route {
+            topic,
+            targets,
+            groups,
+            ..
+        } = route;
+        self.index.for_each_match(topic, |entry| {
+            entry.for_each(|subscriber| {
+                targets.push(Target::of(subscriber));
+            });
+            groups.extend(entry.groups.iter().flat_map(|slots| slots.iter()));
+        });
+        merge_targets(targets);
+        if self.config.workers > 1 {
+            route.workers = interest.matches(&route.topic);
+            route.workers.remove(self.config.worker);
+        }
+    }
+}
+
+impl Target {
+    fn of(subscriber: &crate::route::subscribers::Subscriber) -> Self {
+        use crate::outbound::Identifiers;
+        Self {
+            session: subscriber.session,
+            qos: subscriber.options.qos,
+            no_local: subscriber.options.no_local,
+            retain_as_published: subscriber.options.retain_as_published,
+            identifiers: match subscriber.identifier {
+                0 => Identifiers::None,
+                id => Identifiers::One(id),
+            },
+        }
+    }
+}
+
+/// One copy for a session with several matching subscriptions: the highest QoS, all identifiers, the flag as published
+/// if any asks for it, and its own messages unless none wants them.
+fn merge_targets(targets: &mut Vec<Target>) {
+    if targets.len() < 2 {
+        return;
+    }
+    targets.sort_by_key(|target| target.session);
+    targets.dedup_by(|later, kept| {
+        if later.session != kept.session {
+            return false;
+        }
+        kept.qos = kept.qos.max(later.qos);
+        kept.no_local &= later.no_local;
+        kept.retain_as_published |= later.retain_as_published;
+        for id in later.identifiers.as_slice() {
+            kept.identifiers.add(*id);
+        }
+        true
+    });
+}

@@ -1,0 +1,132 @@
+//! The route cache: topic -> who gets its messages, dropped by epochs.
+
+use crate::keys::WorkerSet;
+use crate::outbound::Identifiers;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use tidewire_codec::Qos;
+
+/// Where a topic's messages go. The topic has been validated when a route for it exists.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    pub(crate) topic: String,
+    hash: u64,
+    /// Sessions of this worker, one entry each however many of their subscriptions match.
+    pub(crate) targets: Vec<Target>,
+    /// Slots of the shared groups that this worker owns.
+    pub(crate) groups: Vec<u32>,
+    /// Other workers that have somebody for the topic.
+    pub(crate) workers: WorkerSet,
+    /// Epochs of the two indexes that it was made under.
+    pub(crate) epochs: (u64, u64),
+}
+
+/// One session's share in a route: its matching subscriptions merged \[5.0 MQTT-3.3.4-2\].
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) session: u32,
+    pub(crate) qos: Qos,
+    /// All matching subscriptions have No Local.
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) identifiers: Identifiers,
+}
+
+impl Route {
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        self.targets.is_empty() && self.groups.is_empty() && self.workers.is_empty()
+    }
+}
+
+/// A bounded number of routes; the oldest slot in turn makes room.
+#[derive(Debug)]
+pub(crate) struct RouteCache {
+    state: FixedState,
+    table: HashTable<u32>,
+    routes: Vec<Route>,
+    capacity: usize,
+    hand: usize,
+}
+
+impl RouteCache {
+    pub(crate) fn new(seed: u64, capacity: u32) -> Self {
+        Self {
+            state: FixedState::with_seed(seed),
+            table: HashTable::new(),
+            routes: Vec::new(),
+            capacity: (capacity as usize).max(1),
+            hand: 0,
+        }
+    }
+
+    /// The slot that holds the topic's route, current or not.
+    pub(crate) fn find(&self, topic: &[u8]) -> Option<u32> {
+        let hash = self.state.hash_one(topic);
+        let same = |slot: &u32| {
+            self.routes
+                .get(*slot as usize)
+                .is_some_and(|route| route.topic.as_bytes() == topic)
+        };
+        self.table.find(hash, same).copied()
+    }
+
+    /// Whether a slot holds this topic's route: spares the hash for a connection that repeats itself.
+    pub(crate) fn holds(&self, slot: u32, topic: &[u8]) -> bool {
+        self.routes
+            .get(slot as usize)
+            .is_some_and(|route| route.topic.as_bytes() == topic)
+    }
+
+    /// Makes room for a topic that is not there and returns its slot, with an empty route in it.
+    pub(crate) fn claim(&mut self, topic: &str) -> u32 {
+        let slot = if self.routes.len() < self.capacity {
+            self.routes.push(Route::default());
+            self.routes.len() - 1
+        } else {
+            let slot = self.hand;
+            self.hand = (slot + 1) % self.capacity;
+            self.forget(slot);
+            slot
+        };
+        let hash = self.state.hash_one(topic.as_bytes());
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        let routes = &self.routes;
+        self.table.insert_unique(hash, slot, |other| {
+            routes.get(*other as usize).map_or(0, |route| route.hash)
+        });
+        if let Some(route) = self.routes.get_mut(slot as usize) {
+            route.topic.clear();
+            route.topic.push_str(topic);
+            route.hash = hash;
+            route.epochs = (u64::MAX, u64::MAX);
+        }
+        slot
+    }
+
+    /// Takes a route out of its slot for the time of one publish; [`RouteCache::put`] brings it back.
+    pub(crate) fn take(&mut self, slot: u32) -> Route {
+        self.routes
+            .get_mut(slot as usize)
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn put(&mut self, slot: u32, route: Route) {
+        if let Some(place) = self.routes.get_mut(slot as usize) {
+            *place = route;
+        }
+    }
+
+    fn forget(&mut self, slot: usize) {
+        let Some(route) = self.routes.get(slot) else {
+            return;
+        };
+        let entry = self
+            .table
+            .find_entry(route.hash, |other| *other as usize == slot);
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Who subscribed to one filter on this worker.
+
+use std::collections::BTreeMap;
+use tidewire_codec::SubscriptionOptions;
+
+/// Up to here a list is smaller and faster than a tree.
+const LIST_MAX: usize = 8;
+
+/// One session's subscription to the filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) session: u32,
+    pub(crate) options: SubscriptionOptions,
+    /// Subscription Identifier, 0 = none.
+    pub(crate) identifier: u32,
+}
+
+/// What the worker's index keeps for a filter.
+#[derive(Debug, Default)]
+pub(crate) struct FilterEntry {
+    subscribers: Subscribers,
+    /// Slots of the shared groups with this filter that this worker owns.
+    pub(crate) groups: Option<Box<Vec<u32>>>,
+}
+
+#[derive(Debug, Default)]
+enum Subscribers {
+    #[default]
+    None,
+    One(Subscriber),
+    List(Vec<Subscriber>),
+    Tree(Box<BTreeMap<u32, Subscriber>>),
+}
+
+impl FilterEntry {
+    /// Sets a session's subscription; tells whether the filter had no subscriber before.
+    pub(crate) fn set(&mut self, subscriber: Subscriber) -> bool {
+        match &mut self.subscribers {
+            Subscribers::None => {
+                self.subscribers = Subscribers::One(subscriber);
+                true
+            }
+            Subscribers::One(one) if one.session == subscriber.session => {
+                *one = subscriber;
+                false
+            }
+            Subscribers::One(one) => {
+                self.subscribers = Subscribers::List(vec![*one, subscriber]);
+                false
+            }
+            Subscribers::List(list) => {
+                if let Some(known) = list
+                    .iter_mut()
+                    .find(|known| known.session == subscriber.session)
+                {
+                    *known = subscriber;
+                } else if list.len() < LIST_MAX {
+                    list.push(subscriber);
+                } else {
+                    let all = list.iter().copied().chain([subscriber]);
+                    let tree = all.map(|each| (each.session, each)).collect();
+                    self.subscribers = Subscribers::Tree(Box::new(tree));
+                }
+                false
+            }
+            Subscribers::Tree(tree) => {
+                tree.insert(subscriber.session, subscriber);
+                false
+            }
+        }
+    }
+
+    /// Removes a session's subscription; tells whether it was the last one.
+    pub(crate) fn remove(&mut self, session: u32) -> bool {
+        let now_empty = match &mut self.subscribers {
+            Subscribers::None => return false,
+            Subscribers::One(one) => one.session == session,
+            Subscribers::List(list) => {
+                list.retain(|known| known.session != session);
+                list.is_empty()
+            }
+            Subscribers::Tree(tree) => {
+                tree.remove(&session);
+                tree.is_empty()
+            }
+        };
+        if now_empty {
+            self.subscribers = Subscribers::None;
+        }
+        now_empty
+    }
+
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Subscriber)) {
+        match &self.subscribers {
+            Subscribers::None => {}
+            Subscribers::One(one) => visit(one),
+            Subscribers::List(list) => list.iter().for_each(visit),
+            Subscribers::Tree(tree) => tree.values().for_each(visit),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.subscribers, Subscribers::None) && self.groups.is_none()
+    }
+}

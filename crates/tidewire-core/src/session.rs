@@ -1,0 +1,236 @@
+//! Sessions: what a client owns on its worker, connected or not.
+
+use crate::admission::Will;
+use crate::keys::{ConnKey, SessionKey};
+use crate::message::Origin;
+use crate::outbound::Outbound;
+use crate::qos2_ids::PacketIdSet;
+use crate::subscriptions::Subscriptions;
+use crate::time::Time;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use tidewire_codec::Version;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Client id, principal, address: shared with the session's messages.
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) conn: Option<ConnKey>,
+    /// Version of the live or last connection.
+    pub(crate) version: Version,
+    /// How long it outlives its connection; `u32::MAX` = for ever.
+    pub(crate) expiry_secs: u32,
+    /// When it ends if its client does not return; [`Time::NEVER`] while connected.
+    pub(crate) ends: Time,
+    /// Messages that may be in flight to the connected client at once.
+    pub(crate) quota: u16,
+    /// Retained scans whose results have to come before anything else.
+    pub(crate) scans: Vec<Scan>,
+    /// Names the next scan.
+    pub(crate) next_scan: u32,
+    pub(crate) subscriptions: Subscriptions,
+    /// How many of them are shared.
+    pub(crate) shared_subscriptions: u32,
+    pub(crate) outbound: Option<Box<Outbound>>,
+    /// QoS 2 messages received and not released.
+    pub(crate) inbound: Option<Box<PacketIdSet>>,
+    pub(crate) will: Option<Box<Will>>,
+    /// When the will of a client that has gone is due; [`Time::NEVER`] while connected.
+    pub(crate) will_due: Time,
+}
+
+/// A retained scan that other workers take part in.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) id: u32,
+    /// Answers still to come.
+    pub(crate) pending: u16,
+    /// The filter as subscribed, for the options that hold when the answers come.
+    pub(crate) filter: Box<str>,
+}
+
+impl Session {
+    pub(crate) fn new(origin: Arc<Origin>, version: Version) -> Self {
+        Self {
+            origin,
+            conn: None,
+            version,
+            expiry_secs: 0,
+            ends: Time::NEVER,
+            quota: u16::MAX,
+            scans: Vec::new(),
+            next_scan: 0,
+            subscriptions: Subscriptions::default(),
+            shared_subscriptions: 0,
+            outbound: None,
+            inbound: None,
+            will: None,
+            will_due: Time::NEVER,
+        }
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.origin.client_id
+    }
+
+    /// The outbound queues, which a session that was never owed anything does not have.
+    pub(crate) fn outbound_mut(&mut self) -> &mut Outbound {
+        self.outbound.get_or_insert_default()
+    }
+}
+
+/// The sessions of one worker.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_name: HashTable<u32>,
+    state: FixedState,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    session: Option<Box<Session>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_name: HashTable::new(),
+            state: FixedState::with_seed(seed),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The session of this principal and client id.
+    pub(crate) fn find(&self, principal: Option<&str>, client_id: &str) -> Option<SessionKey> {
+        let hash = self.state.hash_one((principal, client_id));
+        let same = |slot: &u32| {
+            self.session_in(*slot)
+                .is_some_and(|session| is_named(session, principal, client_id))
+        };
+        self.by_name
+            .find(hash, same)
+            .and_then(|slot| self.key_of(*slot))
+    }
+
+    /// All sessions with this client id, whosever they are.
+    pub(crate) fn find_all(&self, client_id: &str) -> Vec<SessionKey> {
+        let named = |session: &Session| session.client_id() == client_id;
+        self.keys_after(None)
+            .filter(|key| self.get(*key).is_some_and(named))
+            .collect()
+    }
+
+    /// The key that the next session will have.
+    pub(crate) fn next_key(&self) -> SessionKey {
+        let slot = self
+            .free
+            .last()
+            .copied()
+            .unwrap_or(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+        let generation = self
+            .slots
+            .get(slot as usize)
+            .map_or(0, |slot| slot.generation);
+        SessionKey { slot, generation }
+    }
+
+    /// Enters a session under [`Sessions::next_key`].
+    pub(crate) fn insert(&mut self, session: Session) -> SessionKey {
+        let key = self.next_key();
+        let hash = self.state.hash_one(name_of(&session));
+        if self.free.pop().is_none() {
+            self.slots.push(Slot {
+                generation: 0,
+                session: None,
+            });
+        }
+        if let Some(slot) = self.slots.get_mut(key.slot as usize) {
+            slot.session = Some(Box::new(session));
+        }
+        let (slots, state) = (&self.slots, &self.state);
+        self.by_name.insert_unique(hash, key.slot, |other| {
+            let session = slots
+                .get(*other as usize)
+                .and_then(|slot| slot.session.as_deref());
+            session.map_or(0, |session| state.hash_one(name_of(session)))
+        });
+        key
+    }
+
+    pub(crate) fn remove(&mut self, key: SessionKey) -> Option<Box<Session>> {
+        let hash = self.state.hash_one(name_of(self.get(key)?));
+        if let Ok(entry) = self.by_name.find_entry(hash, |slot| *slot == key.slot) {
+            entry.remove();
+        }
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(key.slot);
+        slot.session.take()
+    }
+
+    pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
+        let slot = self.slots.get(key.slot as usize)?;
+        slot.session
+            .as_deref()
+            .filter(|_| slot.generation == key.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        slot.session
+            .as_deref_mut()
+            .filter(|_| slot.generation == key.generation)
+    }
+
+    /// The session in a slot: for references that are taken out before the session goes, such as the index's.
+    #[inline]
+    pub(crate) fn in_slot_mut(&mut self, slot: u32) -> Option<&mut Session> {
+        self.slots.get_mut(slot as usize)?.session.as_deref_mut()
+    }
+
+    pub(crate) fn session_in(&self, slot: u32) -> Option<&Session> {
+        self.slots.get(slot as usize)?.session.as_deref()
+    }
+
+    pub(crate) fn key_of(&self, slot: u32) -> Option<SessionKey> {
+        let generation = self.slots.get(slot as usize)?.generation;
+        Some(SessionKey { slot, generation })
+    }
+
+    /// The live keys behind `after`, in order of their slots.
+    pub(crate) fn keys_after(
+        &self,
+        after: Option<SessionKey>,
+    ) -> impl Iterator<Item = SessionKey> + '_ {
+        let start = after.map_or(0, |key| key.slot as usize + 1);
+        self.slots
+            .iter()
+            .enumerate()
+            .skip(start)
+            .filter_map(|(at, slot)| {
+                slot.session.as_ref()?;
+                Some(SessionKey {
+                    slot: u32::try_from(at).ok()?,
+                    generation: slot.generation,
+                })
+            })
+    }
+}
+
+fn name_of(session: &Session) -> (Option<&str>, &str) {
+    (session.origin.principal.as_deref(), session.client_id())
+}
+
+fn is_named(session: &Session, principal: Option<&str>, client_id: &str) -> bool {
+    name_of(session) == (principal, client_id)
+}
