@@ -141,9 +141,12 @@ impl GroupCheck {
     #[inline]
     pub fn accept(&mut self, member: usize, sequence: u64, faults: &mut Faults) -> Arrival {
         let ring = self.arrived.len() as u64;
-        if sequence >= self.low + ring {
+        if sequence >= self.low + ring + REMEMBERED_GAP {
             faults.foreign += 1;
             return Arrival::Again;
+        }
+        while sequence >= self.low + ring {
+            self.give_up_on_lowest(faults);
         }
         let slot = (sequence % ring) as usize;
         if sequence < self.low || self.arrived[slot] {
@@ -160,6 +163,14 @@ impl GroupCheck {
             self.low += 1;
         }
         Arrival::First
+    }
+
+    /// Two windows later it is not late but lost.
+    #[cold]
+    fn give_up_on_lowest(&mut self, faults: &mut Faults) {
+        let slot = (self.low % self.arrived.len() as u64) as usize;
+        faults.lost += u64::from(!std::mem::take(&mut self.arrived[slot]));
+        self.low += 1;
     }
 
     /// Counts what never came, `sent` being the number of messages sent.
@@ -333,6 +344,18 @@ mod tests {
     fn a_huge_gap_is_lost_without_being_remembered() {
         let faults = pair(&[u64::MAX - 10], 0);
         assert_eq!(faults.lost, u64::MAX - 10);
+    }
+
+    #[test]
+    fn a_group_that_lost_one_goes_on_and_has_lost_one() {
+        let deliveries: Vec<(usize, u64)> = (0..1000).filter(|n| *n != 3).map(|n| (0, n)).collect();
+        assert_eq!(
+            group(&deliveries, 1000),
+            Faults {
+                lost: 1,
+                ..Faults::default()
+            }
+        );
     }
 
     #[test]
