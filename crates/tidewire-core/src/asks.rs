@@ -38,6 +38,8 @@ pub(crate) enum Matter {
         message: Message,
         received: Received,
     },
+    /// A will that is due: its sender has gone, so no gate is held.
+    Will { message: Message },
     /// A SUBSCRIBE, one filter after the other.
     Subscribe(Box<PendingSubscribe>),
 }
@@ -62,15 +64,18 @@ impl Core {
         let Some(pending) = self.asks.pending.remove(&ticket.0) else {
             return;
         };
-        let gate = self
-            .conns
-            .get_mut(pending.conn)
-            .and_then(|conn| conn.gate.take());
-        if gate != Some(ticket) {
+        if let Matter::Will { message } = pending.what {
+            self.on_will_answer(interest, &message, answer);
             return;
         }
+        let gate = self.conns.get_mut(pending.conn);
+        let Some(conn) = gate.filter(|conn| conn.gate == Some(ticket)) else {
+            return;
+        };
+        conn.gate = None;
         let key = pending.conn;
         match pending.what {
+            Matter::Will { .. } => {}
             Matter::Connect => self.on_connect_answer(interest, key, answer),
             Matter::ReAuthenticate => self.on_reauthentication_answer(interest, key, answer),
             Matter::Publish { message, received } => {

@@ -7,7 +7,6 @@ use crate::message::{Message, Parts};
 use crate::outbound::Delivery;
 use crate::route::topic_tree::TopicTree;
 use crate::session::Scan;
-use crate::time::Time;
 use tidewire_codec::{Qos, topic};
 
 /// Messages in one piece of mail that answers a scan.
@@ -296,15 +295,5 @@ impl Core {
     /// Forgets the scans of a session that has no connection any more.
     pub(crate) fn drop_waiting_scans(&mut self, slot: u32) {
         self.retained.waiting.remove(&slot);
-    }
-
-    /// A message whose time starts now: a will that goes out.
-    pub(crate) fn rebase(&mut self, message: &Message) -> Message {
-        let mut parts = message.parts();
-        if parts.expires != Time::NEVER {
-            parts.expires = self.now.saturating_add(parts.expires.since(parts.received));
-        }
-        parts.received = self.now;
-        Message::new(&parts, &mut self.scratch)
     }
 }

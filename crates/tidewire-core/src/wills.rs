@@ -1,11 +1,23 @@
 //! Wills: armed by CONNECT, published when their sender has gone and not come back \[5.0 3.1.2.5\].
 
+use crate::asks::Matter;
 use crate::core::Core;
 use crate::event::Event;
-use crate::keys::SessionKey;
-use crate::output::Output;
+use crate::input::Answer;
+use crate::keys::{ConnKey, SessionKey};
+use crate::message::{Message, Origin};
+use crate::output::{Output, Question};
 use crate::route::interest::Interest;
+use crate::time::Time;
 use crate::timers::Timer;
+use std::sync::Arc;
+use tidewire_codec::ReasonCode;
+
+/// A question about a will names no connection: its sender's is gone.
+const NO_CONN: ConnKey = ConnKey {
+    slot: u32::MAX,
+    generation: u32::MAX,
+};
 
 impl Core {
     /// The sender of a will has gone: publish it now, or when its delay has passed.
@@ -35,7 +47,8 @@ impl Core {
         }
     }
 
-    /// Publishes a session's will, if it has one, and takes it out \[5.0 MQTT-3.1.2-10\]. It passes the same stages as any message.
+    /// Takes a session's will out, if it has one \[5.0 MQTT-3.1.2-10\], and sends it through the same stages as any
+    /// message, authorisation included.
     pub(crate) fn publish_will(&mut self, interest: &Interest, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -46,14 +59,70 @@ impl Core {
         let Some(will) = session.will.take() else {
             return;
         };
-        let client_id = session.client_id().into();
-        // Its expiry interval counts from its publication, not from CONNECT.
-        let message = self.rebase(&will.message);
+        let origin = Arc::clone(&session.origin);
+        let message = self.message_of_will(&will.message, &origin);
+        if self.asks_about_publish(origin.listener) {
+            self.ask_about_will(&origin, message);
+        } else {
+            self.send_will(interest, &message);
+        }
+    }
+
+    /// The will as a message of its sender. Its expiry interval counts from its publication, not from CONNECT.
+    fn message_of_will(&mut self, will: &Message, origin: &Arc<Origin>) -> Message {
+        let mut parts = will.parts();
+        if parts.expires != Time::NEVER {
+            parts.expires = self.now.saturating_add(parts.expires.since(parts.received));
+        }
+        parts.received = self.now;
+        parts.origin = Some(origin);
+        Message::new(&parts, &mut self.scratch)
+    }
+
+    fn ask_about_will(&mut self, origin: &Origin, message: Message) {
+        let question = Question::AuthorizePublish {
+            conn: NO_CONN,
+            client_id: origin.client_id.clone(),
+            principal: origin.principal.clone(),
+            topic: message.topic().into(),
+            payload: message.payload().into(),
+            qos: message.qos(),
+            retain: message.retain(),
+        };
+        self.ask(NO_CONN, question, Matter::Will { message });
+    }
+
+    pub(crate) fn on_will_answer(
+        &mut self,
+        interest: &Interest,
+        message: &Message,
+        answer: Answer,
+    ) {
+        let reason = match answer {
+            Answer::Allowed | Answer::Authenticated(_) => return self.send_will(interest, message),
+            Answer::Denied { reason, .. } => reason,
+            Answer::Continue { .. } => ReasonCode::NotAuthorized,
+        };
+        self.stats.denied_publish += 1;
+        self.outputs.push_back(Output::Event(Event::WillRefused {
+            client_id: client_id_of(message),
+            topic: message.topic().into(),
+            reason,
+        }));
+    }
+
+    fn send_will(&mut self, interest: &Interest, message: &Message) {
         self.stats.wills_published += 1;
         self.outputs.push_back(Output::Event(Event::WillPublished {
-            client_id,
+            client_id: client_id_of(message),
             topic: message.topic().into(),
         }));
-        self.publish(interest, &message.parts(), Some(&message));
+        self.publish(interest, &message.parts(), Some(message));
     }
+}
+
+fn client_id_of(message: &Message) -> Box<str> {
+    message
+        .origin()
+        .map_or_else(Box::default, |origin| origin.client_id.clone())
 }

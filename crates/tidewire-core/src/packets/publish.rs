@@ -58,7 +58,7 @@ impl Core {
         frame: Frame<'_>,
         bytes: &[u8],
     ) -> Result<Option<usize>, Failure> {
-        let Some(conn) = self.conns.get_mut(key) else {
+        let Some(conn) = self.conns.get(key) else {
             return Ok(None);
         };
         let v5 = conn.version.is_v5();
@@ -66,12 +66,8 @@ impl Core {
             return Ok(None);
         };
         let mut slot = conn.last_route;
-        let asks = self
-            .config
-            .listeners
-            .get(usize::from(conn.peer.listener))
-            .is_none_or(asks_for_publish);
-        if asks {
+        let (listener, session) = (conn.peer.listener, conn.session);
+        if self.asks_about_publish(listener) {
             return Ok(None);
         }
         if !self.routes.holds(slot, topic) {
@@ -83,9 +79,10 @@ impl Core {
                     Err(_) => return Ok(None),
                 },
             };
-            conn.last_route = slot;
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.last_route = slot;
+            }
         }
-        let session = conn.session;
         self.refresh_route(interest, slot);
         let len = run_len(bytes, frame.bytes.len(), payload_at);
         let frames = bytes.get(..len).unwrap_or(frame.bytes);
@@ -160,12 +157,7 @@ impl Core {
             origin: origin.as_ref(),
         };
         let listener = self.conns.get(key).map_or(0, |conn| conn.peer.listener);
-        if self
-            .config
-            .listeners
-            .get(usize::from(listener))
-            .is_none_or(asks_for_publish)
-        {
+        if self.asks_about_publish(listener) {
             self.ask_about_publish(key, &parts, received);
         } else {
             self.publish_and_acknowledge(interest, &parts, None, received);
@@ -278,15 +270,18 @@ impl Core {
         self.ask(key, question, Matter::Publish { message, received });
     }
 
+    /// Whether somebody outside has to allow what comes through a listener.
+    #[inline]
+    pub(crate) fn asks_about_publish(&self, listener: u16) -> bool {
+        let policy = self.config.listeners.get(usize::from(listener));
+        policy.is_none_or(|policy| policy.authorization == Authorization::Ask)
+    }
+
     pub(crate) fn origin_of(&self, session: u32) -> Option<Arc<Origin>> {
         self.sessions
             .session_in(session)
             .map(|session| Arc::clone(&session.origin))
     }
-}
-
-fn asks_for_publish(policy: &crate::ListenerPolicy) -> bool {
-    policy.authorization == Authorization::Ask
 }
 
 fn check_limits(view: &PublishView<'_>, limits: &Limits) -> Result<(), Failure> {
