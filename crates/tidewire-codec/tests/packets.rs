@@ -119,10 +119,14 @@ fn a_packet_cut_anywhere_waits_for_more() {
     });
 }
 
-/// A body that ends early and says so in its header is another packet, or none.
+/// A body that ends early and says so in its header is another packet, or none. What is not in its shortest form may say
+/// nothing in its last bytes.
 #[test]
 fn a_body_cut_anywhere_is_never_the_same_packet() {
     each(|row, version| {
+        if row.form == Form::Other {
+            return;
+        }
         let whole = frame(&row.bytes);
         for end in 0..whole.body.len() {
             let mut bytes = vec![whole.first_byte];

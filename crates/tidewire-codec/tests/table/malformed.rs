@@ -10,13 +10,13 @@ use super::{ALL, V3, V5, V31, V311};
 use Sender::{Client, Server};
 
 /// Bytes that must be refused.
-pub struct Malformed {
-    pub name: &'static str,
-    pub versions: &'static [Version],
-    pub sender: Sender,
-    pub bytes: Vec<u8>,
-    pub error: E,
-    pub reason: R,
+pub(crate) struct Malformed {
+    pub(crate) name: &'static str,
+    pub(crate) versions: &'static [Version],
+    pub(crate) sender: Sender,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) error: E,
+    pub(crate) reason: R,
 }
 
 type Refusal = (
@@ -28,7 +28,7 @@ type Refusal = (
     R,
 );
 
-pub fn rows() -> Vec<Malformed> {
+pub(crate) fn rows() -> Vec<Malformed> {
     let groups = [
         headers(),
         connect(),

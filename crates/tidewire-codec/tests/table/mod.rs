@@ -1,6 +1,6 @@
 //! The packet table: each row names bytes, who sent them in which versions, and the packet that they are.
 
-pub mod malformed;
+pub(crate) mod malformed;
 mod v3;
 mod v5;
 
@@ -9,30 +9,30 @@ use std::borrow::Cow;
 use tidewire_codec::{Packet, PacketId, Properties, Property, Sender, Version};
 
 /// Bytes and the packet that they are.
-pub struct Row {
-    pub name: &'static str,
-    pub versions: &'static [Version],
-    pub sender: Sender,
-    pub bytes: Vec<u8>,
-    pub packet: Packet<'static>,
-    pub form: Form,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) versions: &'static [Version],
+    pub(crate) sender: Sender,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) packet: Packet<'static>,
+    pub(crate) form: Form,
 }
 
 /// Whether the bytes are what the encoder writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     Shortest,
     /// Legal, but longer or with ignored bits.
     Other,
 }
 
-pub const ALL: &[Version] = &[Version::V31, Version::V311, Version::V5];
-pub const V3: &[Version] = &[Version::V31, Version::V311];
-pub const V31: &[Version] = &[Version::V31];
-pub const V311: &[Version] = &[Version::V311];
-pub const V5: &[Version] = &[Version::V5];
+pub(crate) const ALL: &[Version] = &[Version::V31, Version::V311, Version::V5];
+pub(crate) const V3: &[Version] = &[Version::V31, Version::V311];
+pub(crate) const V31: &[Version] = &[Version::V31];
+pub(crate) const V311: &[Version] = &[Version::V311];
+pub(crate) const V5: &[Version] = &[Version::V5];
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = v3::rows();
     rows.extend(v5::rows());
     rows
@@ -63,11 +63,11 @@ impl Row {
     }
 }
 
-pub fn id(number: u16) -> PacketId {
+pub(crate) fn id(number: u16) -> PacketId {
     PacketId::new(number).expect("not zero")
 }
 
-pub fn properties(list: &[Property<'_>]) -> Properties<'static> {
+pub(crate) fn properties(list: &[Property<'_>]) -> Properties<'static> {
     let mut properties = Properties::EMPTY;
     for property in list {
         properties.push(*property).expect("a valid property");
