@@ -65,6 +65,10 @@ impl Core {
         let Some((topic, payload_at)) = plain_layout(frame, v5) else {
             return Ok(None);
         };
+        // The broker's own topics may have routes, but are not for clients.
+        if topic.first() == Some(&b'$') {
+            return Ok(None);
+        }
         let mut slot = conn.last_route;
         let (listener, session) = (conn.peer.listener, conn.session);
         if self.asks_about_publish(listener) {
