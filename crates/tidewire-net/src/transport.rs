@@ -55,6 +55,6 @@ mod tests {
     fn a_transport_is_two_words() {
         // Debug builds of mio note in each socket which loop it belongs to.
         let words = if cfg!(debug_assertions) { 3 } else { 2 };
-        assert!(size_of::<Option<Transport>>() <= words * size_of::<usize>());
+        assert!(size_of::<Transport>() <= words * size_of::<usize>());
     }
 }

@@ -1,0 +1,55 @@
+//! The Tidewire MQTT broker as a library.
+//!
+//! [`Broker::start`] opens listeners and starts worker threads. Each worker is one readiness loop that owns a
+//! [`tidewire_core::Core`] and its connections; there is no task, thread or buffer per connection. A [`BrokerHandle`]
+//! steers the broker from elsewhere.
+//!
+//! # Layers
+//! - `start`, `broker`, `handle`, `ending`: a broker's life, seen from outside.
+//! - `crew`: the worker threads' loop. `worker`: one worker's turn, free of threads and clocks. `mailbox`: what workers
+//!   send each other. `interest`: the shared first level of routing.
+//! - [`driver`]: what a worker needs of the world; sockets through mio, or the [`simulated`] world that tests live in.
+//! - [`Answerer`]: who decides when the core asks. `sys`: the `$SYS` topics. `events`: log lines.
+//!
+//! # Example
+//! ```
+//! use std::io::{Read, Write};
+//! use std::time::Duration;
+//! use tidewire_broker::{Broker, Settings};
+//! use tidewire_net::BlockingPipe;
+//!
+//! let broker = Broker::start(&Settings { workers: 1, ..Settings::default() })?;
+//! let mut client = BlockingPipe::new(broker.handle().connect_piped()?);
+//! // CONNECT of MQTT 3.1.1 with client id "a" and Clean Session; CONNACK comes back.
+//! client.write_all(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")?;
+//! let mut connack = [0; 4];
+//! client.read_exact(&mut connack)?;
+//! assert_eq!(connack, [0x20, 2, 0, 0]);
+//!
+//! let report = broker.handle().shutdown(Duration::from_secs(1));
+//! assert_eq!((report.connections, report.cut), (1, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod answerer;
+mod broker;
+mod crew;
+pub mod driver;
+mod ending;
+mod events;
+mod handle;
+mod interest;
+mod mailbox;
+mod request;
+mod settings;
+pub mod simulated;
+mod start;
+mod sys;
+mod worker;
+
+pub use answerer::{AnswerPort, Answerer, DenyAll};
+pub use broker::{BoundAddress, Broker};
+pub use ending::{ShutdownReport, WorkerFailure};
+pub use handle::{BrokerGone, BrokerHandle, ClientsCursor, ClientsPage};
+pub use settings::{ListenerSettings, Settings};
+pub use start::StartError;

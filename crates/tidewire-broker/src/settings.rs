@@ -1,0 +1,145 @@
+//! What a broker is told at its start.
+
+use tidewire_codec::Version;
+use tidewire_core::{
+    Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy, WorkerId,
+};
+use tidewire_net::{ListenUrl, TcpOptions};
+
+/// Everything that a broker needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Worker threads; 0 = one for each processor that this process may use.
+    pub workers: usize,
+    /// Where to listen. Without any, clients come in through [`BrokerHandle::connect_piped`](crate::BrokerHandle::connect_piped) alone.
+    pub listeners: Vec<ListenerSettings>,
+    /// Bounds of everything that a peer can feed.
+    pub limits: Limits,
+    /// How a shared group picks the member for a message.
+    pub shared_strategy: SharedStrategy,
+    /// Seconds between updates of the `$SYS` topics; 0 = none.
+    pub sys_interval_secs: u32,
+    /// Seed of all hash tables and assigned client ids; `None` = a random one. Give one only to have a run repeated: who
+    /// knows the seed can make tables slow.
+    pub hash_seed: Option<u64>,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Its name in logs; unique.
+    pub name: Box<str>,
+    /// Where it listens.
+    pub url: ListenUrl,
+    /// Everybody who reaches it may come in. Needed for an address beyond loopback as long as no authenticator is configured.
+    pub allow_anonymous: bool,
+    /// Protocol versions that are served.
+    pub versions: Vec<Version>,
+    /// Connections at once; 0 = as many as the operating system allows.
+    pub max_connections: usize,
+    /// Whether small segments are sent at once (TCP_NODELAY).
+    pub tcp_nodelay: bool,
+    /// Connections that wait for being accepted.
+    pub backlog: u32,
+    /// Answer to Request Response Information.
+    pub response_information: Option<Box<str>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            listeners: Vec::new(),
+            limits: Limits::default(),
+            shared_strategy: SharedStrategy::default(),
+            sys_interval_secs: 10,
+            hash_seed: None,
+        }
+    }
+}
+
+impl ListenerSettings {
+    /// A listener with every other setting at its default.
+    #[must_use]
+    pub fn new(name: &str, url: ListenUrl) -> Self {
+        let TcpOptions { nodelay, backlog } = TcpOptions::default();
+        Self {
+            name: name.into(),
+            url,
+            allow_anonymous: false,
+            versions: vec![Version::V31, Version::V311, Version::V5],
+            max_connections: 0,
+            tcp_nodelay: nodelay,
+            backlog,
+            response_information: None,
+        }
+    }
+
+    pub(crate) fn tcp_options(&self) -> TcpOptions {
+        TcpOptions {
+            nodelay: self.tcp_nodelay,
+            backlog: self.backlog,
+        }
+    }
+
+    fn policy(&self) -> ListenerPolicy {
+        ListenerPolicy {
+            name: self.name.clone(),
+            // Without an authenticator there is nobody to ask: who may connect is decided by where the listener listens.
+            authentication: Authentication::Anonymous,
+            authorization: Authorization::AllowAll,
+            versions: self.versions.clone(),
+            response_information: self.response_information.clone(),
+        }
+    }
+}
+
+/// The name of the policy for connections that come from within the process.
+const PIPED: &str = "piped";
+
+impl Settings {
+    /// The number of workers that these settings mean on this machine.
+    pub(crate) fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    /// One worker's share of the settings. `seed` is the broker's.
+    pub(crate) fn core_config(&self, worker: WorkerId, workers: u16, seed: u64) -> Config {
+        let piped = ListenerPolicy {
+            name: PIPED.into(),
+            ..ListenerPolicy::default()
+        };
+        Config {
+            worker,
+            workers,
+            home_seed: seed,
+            seed: seed.rotate_left(17)
+                ^ (u64::from(worker.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            limits: self.limits.clone(),
+            shared_strategy: self.shared_strategy,
+            listeners: self
+                .listeners
+                .iter()
+                .map(ListenerSettings::policy)
+                .chain([piped])
+                .collect(),
+        }
+    }
+
+    /// The index of the policy for connections from within the process.
+    pub(crate) fn piped_policy(&self) -> u16 {
+        u16::try_from(self.listeners.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Names and limits of all policies, in their order.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = (&str, usize)> {
+        let listeners = self
+            .listeners
+            .iter()
+            .map(|listener| (&*listener.name, listener.max_connections));
+        listeners.chain([(PIPED, 0)])
+    }
+}

@@ -1,0 +1,247 @@
+//! A broker in a world without threads, sockets or clocks: time is a number that the test moves, bytes arrive in pieces
+//! that a seed chooses, and the workers take turns in one thread. The same seed gives the same life.
+//!
+//! ```
+//! use tidewire_broker::Settings;
+//! use tidewire_broker::simulated::{Pieces, Simulation};
+//!
+//! let mut sim = Simulation::new(&Settings { workers: 2, ..Settings::default() }, 7, Pieces::Seeded);
+//! let client = sim.connect();
+//! sim.send(client, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a");
+//! sim.settle();
+//! assert_eq!(sim.take_received(client), b"\x20\x02\x00\x00");
+//! ```
+
+mod world;
+
+use crate::crew::{After, Crew, Mailboxes};
+use crate::mailbox::{Mail, Mailbox};
+use crate::request::Request;
+use crate::settings::Settings;
+use crate::start::seat;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use tidewire_core::{ServerPublish, Stats, Time};
+pub use world::Pieces;
+use world::{SimDriver, SimTransport, SimWorld};
+
+/// Turns without a moment's rest that count as a worker running wild.
+const TURNS_MAX: usize = 1_000_000;
+
+/// A whole broker and its clients.
+pub struct Simulation {
+    world: SimWorld,
+    crew: Crew<SimDriver>,
+    mailboxes: Mailboxes<SimTransport>,
+    /// Workers that have ended.
+    ended: Vec<bool>,
+    /// Workers that want another turn at once.
+    busy: Vec<bool>,
+    turns: u64,
+}
+
+/// A client of a [`Simulation`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SimClient(usize);
+
+impl Simulation {
+    /// A broker with `settings`, whose listeners are all reachable by [`connect_to`](Self::connect_to) and need no address. `seed`
+    /// takes the place of `hash_seed`, chooses the order of events and, with [`Pieces::Seeded`], the pieces in which bytes travel.
+    ///
+    /// # Panics
+    /// With more workers than 65,535.
+    #[must_use]
+    pub fn new(settings: &Settings, seed: u64, pieces: Pieces) -> Self {
+        let count = settings.worker_count();
+        let workers = u16::try_from(count).expect("at most 65,535 workers");
+        let world = SimWorld::new(count, seed, pieces);
+        let mailboxes: Mailboxes<SimTransport> =
+            (0..count).map(|_| Arc::new(Mailbox::new(|| {}))).collect();
+        let drivers = (0..count).map(|worker| world.driver(worker)).collect();
+        let crew = Crew::new(
+            Arc::clone(&mailboxes),
+            seat(settings, workers, seed, &mailboxes, drivers),
+        );
+        Self {
+            world,
+            crew,
+            mailboxes,
+            ended: vec![false; count],
+            busy: vec![false; count],
+            turns: 0,
+        }
+    }
+
+    /// A client opens a connection under the first listener's policy (or that of pipes, if there is no listener).
+    pub fn connect(&mut self) -> SimClient {
+        self.connect_to(0)
+    }
+
+    /// A client opens a connection under a policy, by its index in the settings; the one behind the last is that of pipes.
+    pub fn connect_to(&mut self, policy: u16) -> SimClient {
+        SimClient(self.world.connect(policy))
+    }
+
+    /// The client sends bytes; they arrive in the course of the following steps.
+    pub fn send(&mut self, client: SimClient, bytes: &[u8]) {
+        self.world.send(client.0, bytes);
+    }
+
+    /// The client closes its side behind what it has sent.
+    pub fn close(&mut self, client: SimClient) {
+        self.world.close(client.0);
+    }
+
+    /// From now on the client takes nothing that is sent to it.
+    pub fn stop_reading(&mut self, client: SimClient) {
+        self.world.set_reading(client.0, false);
+    }
+
+    /// The client takes what is sent to it again.
+    pub fn start_reading(&mut self, client: SimClient) {
+        self.world.set_reading(client.0, true);
+    }
+
+    /// What has come for the client since the last call.
+    pub fn take_received(&mut self, client: SimClient) -> Vec<u8> {
+        self.world.take_received(client.0)
+    }
+
+    /// Whether the broker has closed its side of the client's connection.
+    #[must_use]
+    pub fn is_closed(&self, client: SimClient) -> bool {
+        self.world.is_closed(client.0)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.world.now()
+    }
+
+    /// Turns that all workers have taken so far.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Calls of `read` and `write` on transports so far.
+    #[must_use]
+    pub fn transport_calls(&self) -> u64 {
+        self.world.calls()
+    }
+
+    /// One event: some bytes arrive somewhere, or a worker takes a turn. False when nothing is left to happen before the
+    /// next timer.
+    pub fn step(&mut self) -> bool {
+        let moved = self.world.move_some_bytes();
+        let ready: Vec<usize> = (0..self.mailboxes.len())
+            .filter(|&worker| self.is_due(worker))
+            .collect();
+        if ready.is_empty() {
+            return moved;
+        }
+        let worker = ready[self.world.choose(ready.len())];
+        self.turn(worker);
+        true
+    }
+
+    /// Goes on until nothing is left to happen at this time.
+    ///
+    /// # Panics
+    /// When that never ends.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the simulated broker does not come to rest");
+    }
+
+    /// Lets time pass, timer by timer.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now().saturating_add(by);
+        self.settle();
+        while let Some(next) = self.next_deadline().filter(|&next| next <= end) {
+            self.world.set_now(next.max(self.now()));
+            self.settle();
+        }
+        self.world.set_now(end);
+    }
+
+    /// Counters and gauges of all workers, added up.
+    pub fn stats(&mut self) -> Stats {
+        let (reply, answers) = channel();
+        for mailbox in self.mailboxes.iter() {
+            mailbox.post(Mail::Request(Box::new(Request::Stats {
+                reply: reply.clone(),
+            })));
+        }
+        drop(reply);
+        self.settle();
+        let mut sum = Stats::default();
+        answers.into_iter().for_each(|stats| sum.add(&stats));
+        sum
+    }
+
+    /// The server itself publishes, by way of one worker.
+    pub fn publish(&mut self, worker: usize, message: ServerPublish) {
+        self.mailboxes[worker].post(Mail::Request(Box::new(Request::Publish(message))));
+    }
+
+    /// Begins to stop the broker; after `deadline` clients that have not taken their last bytes are cut off.
+    pub fn begin_shutdown(&mut self, deadline: Duration) {
+        let deadline = self.now().saturating_add(deadline);
+        for mailbox in self.mailboxes.iter() {
+            mailbox.post(Mail::Request(Box::new(Request::Shutdown { deadline })));
+        }
+    }
+
+    /// Whether all workers have ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.iter().all(|&ended| ended)
+    }
+
+    fn is_due(&self, worker: usize) -> bool {
+        if self.ended[worker] {
+            return false;
+        }
+        let due = || {
+            self.crew
+                .next_deadline(worker)
+                .is_some_and(|deadline| deadline <= self.now())
+        };
+        self.busy[worker]
+            || self.world.is_ready(worker)
+            || !self.mailboxes[worker].is_empty()
+            || due()
+    }
+
+    fn turn(&mut self, worker: usize) {
+        self.turns += 1;
+        let ready = self.world.take_ready(worker);
+        match self.crew.turn(worker, &ready) {
+            Ok(After::Wait(timeout)) => self.busy[worker] = timeout == Some(Duration::ZERO),
+            Ok(After::End(_)) => self.ended[worker] = true,
+            Err(error) => panic!("worker {worker}: {error}"),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let live = (0..self.mailboxes.len()).filter(|&worker| !self.ended[worker]);
+        live.filter_map(|worker| self.crew.next_deadline(worker))
+            .min()
+    }
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation")
+            .field("now", &self.now())
+            .field("turns", &self.turns)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+//! One worker: a core, its connections, and the turn that drives them. Knows no thread, no poll and no clock but those
+//! of its [`Driver`].
+//!
+//! A turn takes the mail, reads what is readable, accepts, fires timers; then it publishes the interest that has
+//! changed, ships the mail for other workers, and writes to each connection once.
+
+mod accept;
+mod figures;
+mod input;
+mod links;
+mod post;
+mod receive;
+mod send;
+mod unread;
+
+use crate::answerer::{AnswerPort, Answerer};
+use crate::driver::{Driver, Ready};
+use crate::interest::InterestView;
+use crate::mailbox::Mailbox;
+use crate::request::Awaiting;
+use crate::sys::SysTopics;
+use accept::{Door, ListenerGauge};
+use links::Links;
+pub(crate) use post::{Handover, LITTLE_MAIL_ITEMS};
+use receive::ReadUntil;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tidewire_core::{ConnKey, Core, Stats, Ticket, Time, WorkerId};
+use unread::UnreadPool;
+
+pub(crate) use accept::gauges;
+
+/// The worker's one read buffer: one call takes what a fast publisher sends in a turn, and it still fits the
+/// processor's second-level cache.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// The items in another worker's mailbox above which this one reads no more from its own clients, who feed it.
+const PEER_BACKLOG_MAX: usize = 64 * 1024;
+/// How often a worker looks whether a peer that was behind has caught up.
+const PEER_BACKLOG_RETRY_MILLIS: u64 = 1;
+
+/// One worker's state; whoever has it can serve its turn.
+pub(crate) struct Worker<D: Driver> {
+    pub(crate) id: WorkerId,
+    core: Core,
+    driver: D,
+    /// The time of this turn.
+    now: Time,
+    links: Links<D::Transport>,
+    interest: InterestView,
+    /// The mailboxes of all workers, this one's included.
+    mailboxes: Arc<[Arc<Mailbox<D::Transport>>]>,
+    answerer: Box<dyn Answerer>,
+    port: AnswerPort,
+    /// Filled and used up within one call of `receive`.
+    buffer: Box<[u8]>,
+    pool: UnreadPool,
+    /// Connections that had more to read than one turn gives them.
+    again: VecDeque<(ConnKey, ReadUntil)>,
+    /// Connections whose gate has opened in this turn.
+    resumed: Vec<ConnKey>,
+    /// Connections to write to besides those that the core names.
+    unfinished: VecDeque<ConnKey>,
+    /// Connections that close as soon as their bytes are written.
+    leaving: Vec<ConnKey>,
+    /// When to give up on closing and lingering connections, soonest first: all wait equally long.
+    overdue: VecDeque<(Time, ConnKey)>,
+    lingering: VecDeque<(Time, ConnKey)>,
+    close_timeout: Duration,
+    doors: Vec<Door>,
+    gauges: Arc<[ListenerGauge]>,
+    awaiting: HashMap<Ticket, Awaiting>,
+    next_ticket: u64,
+    /// Items sent to each peer in this turn, as long as it has not been woken.
+    shipped: Vec<usize>,
+    /// Worker 0's `$SYS` topics.
+    sys: Option<SysTopics>,
+    stopping: Option<Stopping>,
+}
+
+/// A worker that is about to end.
+struct Stopping {
+    deadline: Time,
+    connections: usize,
+}
+
+/// What a worker is made of.
+pub(crate) struct WorkerParts<D: Driver> {
+    pub(crate) id: WorkerId,
+    pub(crate) core: Core,
+    pub(crate) driver: D,
+    pub(crate) interest: InterestView,
+    pub(crate) mailboxes: Arc<[Arc<Mailbox<D::Transport>>]>,
+    pub(crate) answerer: Box<dyn Answerer>,
+    pub(crate) gauges: Arc<[ListenerGauge]>,
+    pub(crate) close_timeout: Duration,
+    pub(crate) sys: Option<SysTopics>,
+}
+
+/// How a worker's life ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WorkerReport {
+    /// Connections that were told.
+    pub(crate) connections: usize,
+    /// Of those, the ones that did not take their last bytes in time.
+    pub(crate) cut: usize,
+    pub(crate) stats: Stats,
+}
+
+impl<D: Driver> Worker<D> {
+    pub(crate) fn new(parts: WorkerParts<D>) -> Self {
+        let WorkerParts {
+            id,
+            core,
+            driver,
+            interest,
+            mailboxes,
+            answerer,
+            gauges,
+            close_timeout,
+            sys,
+        } = parts;
+        let own = Arc::clone(&mailboxes[usize::from(id.0)]);
+        Self {
+            id,
+            core,
+            now: driver.now(),
+            links: Links::new(),
+            interest,
+            answerer,
+            port: AnswerPort::to(own),
+            buffer: vec![0; READ_BUFFER_BYTES].into(),
+            pool: UnreadPool::default(),
+            again: VecDeque::new(),
+            resumed: Vec::new(),
+            unfinished: VecDeque::new(),
+            leaving: Vec::new(),
+            overdue: VecDeque::new(),
+            lingering: VecDeque::new(),
+            close_timeout,
+            doors: (0..driver.listeners()).map(|_| Door::default()).collect(),
+            gauges,
+            awaiting: HashMap::new(),
+            next_ticket: 0,
+            shipped: vec![0; mailboxes.len()],
+            sys,
+            stopping: None,
+            mailboxes,
+            driver,
+        }
+    }
+
+    /// Serves everything that is ready.
+    pub(crate) fn turn(&mut self, ready: &[Ready]) {
+        self.now = self.driver.now();
+        self.take_mail();
+        self.serve_ready(ready);
+        self.read_again();
+        self.accept();
+        self.run_timers();
+        self.ship();
+        self.flush();
+        // Writing makes room, which may release messages and paused publishers, whose mail is due in this turn too.
+        self.ship();
+    }
+
+    /// How long nothing is to be done without new readiness or mail; `None` = for ever.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let busy = !self.unfinished.is_empty() || (!self.again.is_empty() && !self.is_held_back());
+        if busy || self.doors.iter().any(|door| door.is_open(self.now)) {
+            return Some(Duration::ZERO);
+        }
+        self.next_deadline()
+            .map(|deadline| deadline.since(self.now))
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let retry = (!self.again.is_empty()).then(|| self.now.saturating_add(PEER_BACKLOG_RETRY));
+        [
+            self.core.next_deadline(),
+            self.overdue.front().map(|&(deadline, _)| deadline),
+            self.lingering.front().map(|&(deadline, _)| deadline),
+            self.doors.iter().filter_map(Door::reopens).min(),
+            self.sys.as_ref().map(SysTopics::next_due),
+            self.stopping.as_ref().map(|stopping| stopping.deadline),
+            retry,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The report of a worker that was asked to end and has nothing left to do, or no time left to do it.
+    pub(crate) fn finished(&self) -> Option<WorkerReport> {
+        let stopping = self.stopping.as_ref()?;
+        if !self.links.is_empty() && self.now < stopping.deadline {
+            return None;
+        }
+        Some(WorkerReport {
+            connections: stopping.connections,
+            cut: self.links.len(),
+            stats: *self.core.stats(),
+        })
+    }
+
+    fn serve_ready(&mut self, ready: &[Ready]) {
+        let held_back = self.is_held_back();
+        for &ready in ready {
+            match ready {
+                Ready::Listener(index) => self.knock(index),
+                Ready::Writable { slot } => self.unblock(slot),
+                Ready::Readable { slot, ended } => {
+                    let Some(key) = self.links.key_at(slot) else {
+                        continue;
+                    };
+                    let until = if ended {
+                        ReadUntil::Blocked
+                    } else {
+                        ReadUntil::Short
+                    };
+                    if held_back {
+                        self.again.push_back((key, until));
+                    } else {
+                        self.receive(key, until);
+                    }
+                }
+            }
+        }
+        self.resume_all();
+    }
+
+    fn read_again(&mut self) {
+        if self.is_held_back() {
+            return;
+        }
+        for _ in 0..self.again.len() {
+            if let Some((key, until)) = self.again.pop_front() {
+                self.receive(key, until);
+            }
+        }
+        self.resume_all();
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.now;
+        if self
+            .core
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.handle(tidewire_core::Input::Timeout);
+        }
+        self.cut_overdue();
+        self.tick_sys();
+        self.resume_all();
+    }
+
+    /// Whether some peer is so far behind that this worker must not feed it more.
+    fn is_held_back(&self) -> bool {
+        self.mailboxes.len() > 1
+            && self
+                .mailboxes
+                .iter()
+                .any(|mailbox| mailbox.backlog() > PEER_BACKLOG_MAX)
+    }
+}
+
+/// See [`PEER_BACKLOG_RETRY_MILLIS`].
+const PEER_BACKLOG_RETRY: Duration = Duration::from_millis(PEER_BACKLOG_RETRY_MILLIS);
