@@ -157,7 +157,15 @@ impl FrameScanner {
                 sink(frame);
             }
         }
-        while let Some(head) = self.head(&bytes[at..])? {
+        loop {
+            if let Some((delivery, total_bytes)) = self.short_publish(&bytes[at..]) {
+                at += total_bytes;
+                sink(Frame::Publish(delivery));
+                continue;
+            }
+            let Some(head) = self.head(&bytes[at..])? else {
+                return Ok(at);
+            };
             let available = bytes.len() - at;
             if head.total_bytes <= available {
                 at += head.total_bytes;
@@ -168,7 +176,35 @@ impl FrameScanner {
                 return Ok(bytes.len());
             }
         }
-        Ok(at)
+    }
+
+    /// The packet that batches are made of, read without detours: whole, QoS 0, below 128 bytes, no properties.
+    #[inline]
+    fn short_publish(&self, bytes: &[u8]) -> Option<(Delivery, usize)> {
+        let &[first_byte, length @ ..128, high, low, ..] = bytes else {
+            return None;
+        };
+        let without_flags = first_byte & !0b1001;
+        if without_flags != 0x30 {
+            return None;
+        }
+        let packet = bytes.get(..2 + usize::from(length))?;
+        let mut payload_at = 4 + usize::from(u16::from_be_bytes([high, low]));
+        if self.version == Version::V5 {
+            if *packet.get(payload_at)? != 0 {
+                return None;
+            }
+            payload_at += 1;
+        }
+        let stamp = Stamp::read(packet.get(payload_at..)?)?;
+        Some((
+            Delivery {
+                stamp: Some(stamp),
+                qos: 0,
+                packet_id: 0,
+            },
+            packet.len(),
+        ))
     }
 
     /// Reads a packet's head; `None` while too little of it is there.

@@ -155,12 +155,12 @@ fn fetch_rumqttd() -> Result<()> {
     command.args([
         "install",
         "--quiet",
-        "--locked",
         "rumqttd",
         "--version",
         RUMQTTD_VERSION,
         "--root",
     ]);
+    // Not `--locked`: that lock file names a `metrics` that today's compilers refuse.
     // Outside any project, whose own settings would apply.
     command
         .arg(&folder)
@@ -169,7 +169,7 @@ fn fetch_rumqttd() -> Result<()> {
     run(
         kind,
         &mut command,
-        "run `cargo install rumqttd --locked` and name it: rumqttd=PATH",
+        "run `cargo install rumqttd` and name it: rumqttd=PATH",
     )
 }
 
