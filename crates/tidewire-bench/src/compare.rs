@@ -8,7 +8,7 @@ use crate::error::{BenchError, Result};
 use crate::measure::{Measurement, check_descriptors, count_syscalls, measure};
 use crate::peer::{Broker, Peer};
 use crate::probe::MachineFacts;
-use crate::scenario::{Plan, Scenario, Unit};
+use crate::scenario::{Plan, Scenario};
 use crate::stats::median;
 
 /// What to compare.
@@ -85,6 +85,8 @@ pub enum Figure {
     P50Us,
     /// 99th percentile of latency, in microseconds.
     P99Us,
+    /// Growth of the broker's memory by connections, subscriptions and the load, in KiB.
+    GrownKib,
     /// Growth of resident memory per connection, in bytes.
     RssBytes,
     /// Growth of proportional memory per connection, in bytes.
@@ -100,16 +102,14 @@ impl Figure {
         if !run.is_valid() {
             return None;
         }
-        let bytes = || {
-            run.bytes_per_unit()
-                .filter(|_| run.unit == Unit::Connection)
-        };
+        let bytes = || run.bytes_per_connection();
         match self {
             Self::CpuUs => run.cpu_us(),
             Self::UserUs => run.user_us(),
             Self::GeneratorUs => Some(run.generator_us()),
             Self::P50Us => Some(run.latency?.p50_us),
             Self::P99Us => Some(run.latency?.p99_us),
+            Self::GrownKib => Some(run.grown_bytes()? / 1024.0),
             Self::RssBytes => Some(bytes()?.rss),
             Self::PssBytes => Some(bytes()?.pss),
             Self::AnonymousBytes => Some(bytes()?.anonymous),

@@ -8,7 +8,7 @@ use crate::engine::{self, Endpoint, Gauge, Options, Tally};
 use crate::error::{BenchError, Result};
 use crate::latency::LatencySummary;
 use crate::probe::{CpuReading, CpuUse, MemoryReading, SyscallCounter, own_cpu_nanos};
-use crate::scenario::{Plan, Scenario, Unit};
+use crate::scenario::{Scenario, Unit};
 use crate::sequence::Faults;
 
 /// Descriptors needed beside one per connection.
@@ -37,7 +37,7 @@ pub struct Measurement {
     pub memory: Option<MemoryChange>,
 }
 
-/// A process's memory around the timed part.
+/// A process's memory before the first connection and after the timed part, all connections open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct MemoryChange {
     /// Before.
@@ -71,15 +71,22 @@ impl Measurement {
         self.per_unit_us(self.generator_cpu_nanos)
     }
 
-    /// Growth of the broker per unit, in bytes, of each of the three measures.
+    /// Growth of the broker from before the first connection to the end, in bytes (proportional set).
     #[must_use]
-    pub fn bytes_per_unit(&self) -> Option<BytesPerUnit> {
+    pub fn grown_bytes(&self) -> Option<f64> {
         let memory = self.memory?;
+        Some(memory.after.pss_bytes as f64 - memory.before.pss_bytes as f64)
+    }
+
+    /// Growth of the broker per idle connection, in bytes, of each of the three measures.
+    #[must_use]
+    pub fn bytes_per_connection(&self) -> Option<BytesPerConnection> {
+        let memory = self.memory.filter(|_| self.unit == Unit::IdleConnection)?;
         let per = |read: fn(&MemoryReading) -> u64| {
             let grown = read(&memory.after) as f64 - read(&memory.before) as f64;
             grown / self.units.max(1) as f64
         };
-        Some(BytesPerUnit {
+        Some(BytesPerConnection {
             rss: per(|memory| memory.rss_bytes),
             pss: per(|memory| memory.pss_bytes),
             anonymous: per(|memory| memory.anonymous_bytes),
@@ -91,9 +98,9 @@ impl Measurement {
     }
 }
 
-/// Memory growth divided by units, in bytes.
+/// Memory growth divided by connections, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct BytesPerUnit {
+pub struct BytesPerConnection {
     /// Resident set.
     pub rss: f64,
     /// Proportional set.
@@ -117,6 +124,9 @@ pub fn measure(
         pid,
         ..Probe::default()
     };
+    if let Some(pid) = pid {
+        probe.memory.before = MemoryReading::of(pid)?;
+    }
     let tally = engine::run(&scenario.plan, endpoint, options, &mut probe)?;
     Ok(probe.into_measurement(scenario, &tally))
 }
@@ -186,7 +196,6 @@ struct Probe {
 impl Gauge for Probe {
     fn begin(&mut self) -> Result<()> {
         if let Some(pid) = self.pid {
-            self.memory.before = MemoryReading::of(pid)?;
             self.begin = Some(CpuReading::of(pid)?);
         }
         self.own_nanos = own_cpu_nanos();
@@ -206,7 +215,7 @@ impl Gauge for Probe {
 impl Probe {
     fn into_measurement(self, scenario: &Scenario, tally: &Tally) -> Measurement {
         let valid = tally.faults.is_clean() && tally.units > 0;
-        let idle = matches!(scenario.plan, Plan::Idle { .. });
+        let idle = scenario.plan.unit() == Unit::IdleConnection;
         Measurement {
             scenario: scenario.name.clone(),
             unit: scenario.plan.unit(),

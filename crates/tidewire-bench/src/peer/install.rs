@@ -35,7 +35,7 @@ pub(super) fn find_or_fetch(kind: PeerKind, fetch: Fetch) -> Result<PathBuf> {
         (PeerKind::Tidewire, _) => {
             return Err(unavailable(
                 kind,
-                "build it and name its program: tidewire=PATH",
+                "build it, and name its program: tidewire=PATH, or TIDEWIRE_BIN in the environment",
             ));
         }
         (PeerKind::Raw, _) => {
@@ -48,7 +48,9 @@ pub(super) fn find_or_fetch(kind: PeerKind, fetch: Fetch) -> Result<PathBuf> {
 fn find(kind: PeerKind) -> Option<PathBuf> {
     match kind {
         PeerKind::Raw => env::current_exe().ok(),
-        PeerKind::Tidewire => beside_this_program("tidewire").or_else(|| on_path("tidewire")),
+        PeerKind::Tidewire => named_by_environment()
+            .or_else(|| beside_this_program("tidewire"))
+            .or_else(|| on_path("tidewire")),
         PeerKind::Mosquitto => on_path("mosquitto"),
         PeerKind::Rumqttd => {
             let cached = cache_folder().map(|folder| folder.join("bin/rumqttd"));
@@ -57,6 +59,13 @@ fn find(kind: PeerKind) -> Option<PathBuf> {
                 .or_else(|| on_path("rumqttd"))
         }
     }
+}
+
+/// Whoever built the broker elsewhere says so in `TIDEWIRE_BIN`.
+fn named_by_environment() -> Option<PathBuf> {
+    env::var_os("TIDEWIRE_BIN")
+        .map(PathBuf::from)
+        .filter(|program| program.is_file())
 }
 
 fn beside_this_program(name: &str) -> Option<PathBuf> {

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::figure;
 use crate::measure::Measurement;
-use crate::scenario::Unit;
 
 /// One run in a few lines.
 #[must_use]
@@ -26,60 +25,43 @@ pub fn run_text(run: &Measurement, syscalls: Option<f64>) -> String {
             let _infallible = writeln!(text, "  {name:<22} {:>9} {unit}", figure(value));
         }
     };
-    let (micros, per) = ("us", run.unit);
-    line("broker CPU", run.cpu_us(), &format!("{micros} per {per}"));
+    let per = format!("us per {}", run.unit);
+    line("broker CPU", run.cpu_us(), &per);
+    line("broker user time", run.user_us(), &per);
     line(
-        "broker user time",
-        run.user_us(),
-        &format!("{micros} per {per}"),
+        "broker system calls",
+        syscalls,
+        &format!("per {}", run.unit),
     );
-    line("broker system calls", syscalls, &format!("per {per}"));
-    line(
-        "generator CPU",
-        Some(run.generator_us()),
-        &format!("{micros} per {per}"),
-    );
+    line("generator CPU", Some(run.generator_us()), &per);
     line(
         "latency p50",
         run.latency.map(|latency| latency.p50_us),
-        micros,
+        "us",
     );
     line(
         "latency p99",
         run.latency.map(|latency| latency.p99_us),
-        micros,
+        "us",
     );
     line(
         "latency max",
         run.latency.map(|latency| latency.max_us),
-        micros,
+        "us",
     );
-    if let Some(memory) = run.memory {
-        line(
-            "broker memory after",
-            Some(memory.after.pss_bytes as f64),
-            "bytes (pss)",
-        );
-    }
-    if let Some(bytes) = run
-        .bytes_per_unit()
-        .filter(|_| run.unit == Unit::Connection && run.is_valid())
-    {
-        line(
-            "memory growth, rss",
-            Some(bytes.rss),
-            &format!("bytes per {per}"),
-        );
-        line(
-            "memory growth, pss",
-            Some(bytes.pss),
-            &format!("bytes per {per}"),
-        );
-        line(
-            "memory growth, anon",
-            Some(bytes.anonymous),
-            &format!("bytes per {per}"),
-        );
-    }
+    line(
+        "broker memory growth",
+        run.grown_bytes().map(|bytes| bytes / 1024.0),
+        "KiB",
+    );
+    let bytes = run.bytes_per_connection().filter(|_| run.is_valid());
+    let per = "bytes per idle connection";
+    line("memory growth, rss", bytes.map(|bytes| bytes.rss), per);
+    line("memory growth, pss", bytes.map(|bytes| bytes.pss), per);
+    line(
+        "memory growth, anon",
+        bytes.map(|bytes| bytes.anonymous),
+        per,
+    );
     text
 }

@@ -129,6 +129,7 @@ fn details(report: &Report) -> Grid {
         "user us",
         "generator us",
         "syscalls",
+        "memory KiB",
         "units a run",
         "units/s",
         "verdict",
@@ -146,6 +147,7 @@ fn details(report: &Report) -> Grid {
                 figure(column.median(Figure::UserUs)),
                 figure(column.median(Figure::GeneratorUs)),
                 figure(column.syscalls),
+                figure(column.median(Figure::GrownKib)),
                 column
                     .runs
                     .last()

@@ -54,6 +54,8 @@ pub const GROUPS: &[(&str, &[&str])] = &[
 #[must_use]
 pub fn catalogue() -> Vec<Scenario> {
     let mut all = batch();
+    all.extend(many_to_many());
+    all.extend(large());
     all.extend(sparse());
     all.extend(filters());
     all.extend(others());
@@ -124,7 +126,6 @@ fn batch() -> Vec<Scenario> {
         version: Version::V5,
         ..pairs()
     };
-    let many = Pacing::Window { messages: 100 };
     vec![
         flow("1to1-batch", "10 pairs, window 1,000", pairs()),
         flow(
@@ -160,6 +161,12 @@ fn batch() -> Vec<Scenario> {
                 ..v5
             },
         ),
+    ]
+}
+
+fn many_to_many() -> Vec<Scenario> {
+    let many = Pacing::Window { messages: 100 };
+    vec![
         flow(
             "fan-in-batch",
             "100 publishers to one wildcard subscriber, window 100",
@@ -190,6 +197,12 @@ fn batch() -> Vec<Scenario> {
                 ..pairs()
             },
         ),
+    ]
+}
+
+fn large() -> Vec<Scenario> {
+    let many = Pacing::Window { messages: 100 };
+    vec![
         flow(
             "1to1-4k",
             "10 pairs, 4 KiB payload, window 100",

@@ -183,7 +183,8 @@ impl Plan {
     pub fn unit(&self) -> Unit {
         match self {
             Self::Flow(_) | Self::Retained { .. } => Unit::Message,
-            Self::Idle { .. } | Self::ConnectRate { .. } => Unit::Connection,
+            Self::ConnectRate { .. } => Unit::Connection,
+            Self::Idle { .. } => Unit::IdleConnection,
         }
     }
 
@@ -220,8 +221,10 @@ impl Plan {
 pub enum Unit {
     /// A delivered message.
     Message,
-    /// A connection.
+    /// A connection that was made and ended.
     Connection,
+    /// A connection that stays and says nothing.
+    IdleConnection,
 }
 
 impl fmt::Display for Unit {
@@ -229,6 +232,7 @@ impl fmt::Display for Unit {
         f.write_str(match self {
             Self::Message => "message",
             Self::Connection => "connection",
+            Self::IdleConnection => "idle connection",
         })
     }
 }
