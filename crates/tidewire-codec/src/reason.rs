@@ -118,8 +118,9 @@ reason_codes! {
     Banned = 0x8A, "banned", CONNACK, Some(5);
     /// The server is shutting down.
     ServerShuttingDown = 0x8B, "server shutting down", SERVER_DISCONNECT, None;
-    /// The authentication method is not supported or not the one in use.
-    BadAuthenticationMethod = 0x8C, "bad authentication method", CONNACK_OR_SERVER_DISCONNECT, Some(5);
+    /// The authentication method is not supported or not the one in use. Section 2.4 names DISCONNECT, too, but the table
+    /// of DISCONNECT that binds (3.14.2.1) does not.
+    BadAuthenticationMethod = 0x8C, "bad authentication method", CONNACK, Some(5);
     /// Nothing was heard for one and a half times the keep-alive.
     KeepAliveTimeout = 0x8D, "keep alive timeout", SERVER_DISCONNECT, None;
     /// Another connection with the same client identifier took the session.

@@ -44,10 +44,10 @@ fn decode_and_check(version: Version, sender: Sender, bytes: &[u8]) -> Result<()
         let decoded = Packet::decode(version, sender, frame);
         match (&view, &decoded) {
             (Some(Ok(view)), Ok(Packet::Publish(publish))) => {
-                assert_eq!(view.payload, &publish.payload[..])
+                assert_eq!(view.payload, &publish.payload[..]);
             }
             (Some(Ok(_)), Err(error)) => {
-                assert!(matches!(error, DecodeError::TopicName(_)), "{error}")
+                assert!(matches!(error, DecodeError::TopicName(_)), "{error}");
             }
             (Some(Err(of_view)), decoded) => assert_eq!(decoded.as_ref(), Err(of_view)),
             (Some(Ok(_)), Ok(other)) => panic!("{other:?} is no PUBLISH"),
