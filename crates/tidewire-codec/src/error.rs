@@ -268,12 +268,6 @@ impl fmt::Display for DecodeError {
                     packet.reserved_flags()
                 )
             }
-            E::QosThree => f.write_str("PUBLISH has QoS 3; it is 0, 1 or 2"),
-            E::DupWithQosZero => f.write_str("PUBLISH with QoS 0 has the DUP flag"),
-            E::VarintTooLong => f.write_str("a variable byte integer has more than four bytes"),
-            E::VarintNotMinimal => {
-                f.write_str("a variable byte integer is not in its shortest form")
-            }
             E::PacketTooLarge { size, limit } => {
                 write!(f, "the packet has {size} bytes; {limit} are allowed")
             }
@@ -284,35 +278,11 @@ impl fmt::Display for DecodeError {
             }
             E::NotUtf8(field) => write!(f, "the {field} is not well-formed UTF-8"),
             E::ContainsNul(field) => write!(f, "the {field} contains U+0000"),
-            E::ZeroPacketId => f.write_str("the packet identifier is 0"),
-            E::UnsupportedProtocolVersion { name, level } => match name {
-                ProtocolName::Mqtt => write!(
-                    f,
-                    "protocol MQTT has no supported level {level}; it is 4 or 5"
-                ),
-                ProtocolName::MqIsdp => {
-                    write!(f, "protocol MQIsdp has no supported level {level}; it is 3")
-                }
-                ProtocolName::Other => write!(
-                    f,
-                    "the protocol name is neither MQTT nor MQIsdp (level {level})"
-                ),
-            },
-            E::ReservedConnectFlag => f.write_str("the reserved flag of CONNECT is set"),
-            E::WillFlagsWithoutWill => {
-                f.write_str("CONNECT has a will QoS or will retain flag without a will")
-            }
-            E::WillQosThree => f.write_str("CONNECT has the will QoS 3; it is 0, 1 or 2"),
-            E::PasswordWithoutUserName => {
-                f.write_str("CONNECT has a password without a user name; only MQTT 5.0 allows that")
-            }
+            E::UnsupportedProtocolVersion { name, level } => name.write_unsupported(*level, f),
             E::ReservedConnAckFlags(flags) => write!(
                 f,
                 "CONNACK has the flags {flags:08b}; bits 7 to 1 must be 0"
             ),
-            E::SessionPresentWithRefusal => {
-                f.write_str("CONNACK refuses and says that a session is present")
-            }
             E::UnexpectedReasonCode { packet, code } => {
                 write!(f, "{packet} may not carry reason code 0x{code:02X} here")
             }
@@ -324,10 +294,7 @@ impl fmt::Display for DecodeError {
                     "the subscription options {byte:08b} have reserved bits or QoS 3"
                 )
             }
-            E::RetainHandlingThree => f.write_str("retain handling is 3; it is 0, 1 or 2"),
-            E::NoLocalOnShared => f.write_str("No Local is set on a shared subscription"),
             E::TopicName(error) => write!(f, "the topic name is not valid: {error}"),
-            E::NoTopic => f.write_str("PUBLISH has neither a topic name nor a topic alias"),
             E::UnknownProperty { id } => write!(f, "property 0x{id:02X} does not exist"),
             E::MisplacedProperty { property, carrier } => {
                 write!(
@@ -347,8 +314,52 @@ impl fmt::Display for DecodeError {
                 )
             }
             E::ResponseTopic(error) => write!(f, "the response topic is not valid: {error}"),
-            E::ZeroTopicAlias => f.write_str("the topic alias is 0"),
-            E::NoAuthenticationMethod => f.write_str("the authentication method is missing"),
+            _ => f.write_str(self.fixed_sentence()),
+        }
+    }
+}
+
+impl DecodeError {
+    /// The sentence of an error that carries nothing.
+    const fn fixed_sentence(&self) -> &'static str {
+        use DecodeError as E;
+        match self {
+            E::QosThree => "PUBLISH has QoS 3; it is 0, 1 or 2",
+            E::DupWithQosZero => "PUBLISH with QoS 0 has the DUP flag",
+            E::VarintTooLong => "a variable byte integer has more than four bytes",
+            E::VarintNotMinimal => "a variable byte integer is not in its shortest form",
+            E::ZeroPacketId => "the packet identifier is 0",
+            E::ReservedConnectFlag => "the reserved flag of CONNECT is set",
+            E::WillFlagsWithoutWill => "CONNECT has a will QoS or will retain flag without a will",
+            E::WillQosThree => "CONNECT has the will QoS 3; it is 0, 1 or 2",
+            E::PasswordWithoutUserName => {
+                "CONNECT has a password without a user name; only MQTT 5.0 allows that"
+            }
+            E::SessionPresentWithRefusal => "CONNACK refuses and says that a session is present",
+            E::RetainHandlingThree => "retain handling is 3; it is 0, 1 or 2",
+            E::NoLocalOnShared => "No Local is set on a shared subscription",
+            E::NoTopic => "PUBLISH has neither a topic name nor a topic alias",
+            E::ZeroTopicAlias => "the topic alias is 0",
+            E::NoAuthenticationMethod => "the authentication method is missing",
+            _ => "the packet is not valid",
+        }
+    }
+}
+
+impl ProtocolName {
+    fn write_unsupported(self, level: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProtocolName::Mqtt => write!(
+                f,
+                "protocol MQTT has no supported level {level}; it is 4 or 5"
+            ),
+            ProtocolName::MqIsdp => {
+                write!(f, "protocol MQIsdp has no supported level {level}; it is 3")
+            }
+            ProtocolName::Other => write!(
+                f,
+                "the protocol name is neither MQTT nor MQIsdp (level {level})"
+            ),
         }
     }
 }
