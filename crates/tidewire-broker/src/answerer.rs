@@ -3,7 +3,7 @@
 use crate::mailbox::{Mail, Mailbox};
 use std::sync::Arc;
 use tidewire_codec::ReasonCode;
-use tidewire_core::{Answer, Question, Ticket};
+use tidewire_core::{Answer, Question, Ticket, WorkerId};
 
 /// Answers the questions of one worker. It must not block: what needs time is answered later through the port.
 pub trait Answerer: Send {
@@ -11,6 +11,9 @@ pub trait Answerer: Send {
     /// `answer_timeout_secs` without one the core takes it as "no".
     fn ask(&mut self, ticket: Ticket, question: Question, port: &AnswerPort) -> Option<Answer>;
 }
+
+/// Makes the answerer of each worker.
+pub type Answerers<'a> = &'a mut dyn FnMut(WorkerId) -> Box<dyn Answerer>;
 
 /// The way of a late answer back to the worker that asked. Cheap to clone; works from any thread.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! A running broker: its threads, and what happens when one of them fails.
 
+use crate::answerer::Answerers;
 use crate::crew::Crew;
 use crate::driver::mio::{MioDriver, MioPoller};
 use crate::ending::{ShutdownReport, WorkerFailure};
@@ -44,7 +45,16 @@ impl Broker {
     /// # Errors
     /// [`StartError`] says which setting is wrong and what to do.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        start(settings)
+        start(settings, None)
+    }
+
+    /// As [`Broker::start`], with somebody who decides: who may connect, publish and subscribe is asked of the worker's
+    /// [`Answerer`], on every listener. `answerers` makes one for each worker.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_with(settings: &Settings, answerers: Answerers<'_>) -> Result<Self, StartError> {
+        start(settings, Some(answerers))
     }
 
     /// The addresses that the listeners are open on.
@@ -73,19 +83,19 @@ impl Broker {
     }
 
     pub(crate) fn run(
-        crew: Arc<Crew<MioDriver>>,
+        crew: &Arc<Crew<MioDriver>>,
         pollers: Vec<MioPoller>,
-        access: Arc<Access>,
+        access: &Arc<Access>,
         addresses: Vec<BoundAddress>,
     ) -> io::Result<Self> {
         // Should a thread not start, dropping this stops those that did.
         let mut broker = Self {
-            handle: BrokerHandle::new(Arc::clone(&access)),
+            handle: BrokerHandle::new(Arc::clone(access)),
             addresses,
             threads: Vec::new(),
         };
         for (index, poller) in pollers.into_iter().enumerate() {
-            let (crew, access) = (Arc::clone(&crew), Arc::clone(&access));
+            let (crew, access) = (Arc::clone(crew), Arc::clone(access));
             let thread = std::thread::Builder::new().name(format!("tidewire-{index}"));
             broker
                 .threads

@@ -161,3 +161,162 @@ impl std::fmt::Display for CrewError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{After, Crew};
+    use crate::mailbox::Mailbox;
+    use crate::settings::Settings;
+    use crate::simulated::{Pieces, SimWorld};
+    use crate::start::seat;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01";
+    const SUBSCRIBE: &[u8] = b"\x82\x06\x00\x01\x00\x01t\x00";
+    const PUBLISH: &[u8] = b"\x30\x05\x00\x01thi"; // topic "t", payload "h" and "i"
+
+    /// Two workers that sleep, and how often each was rung.
+    struct Pair {
+        world: SimWorld,
+        crew: Crew<crate::simulated::SimDriver>,
+        rung: Vec<Arc<AtomicUsize>>,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let settings = Settings {
+                workers: 2,
+                sys_interval_secs: 0,
+                ..Settings::default()
+            };
+            let world = SimWorld::new(2, 1, Pieces::Whole);
+            let rung: Vec<Arc<AtomicUsize>> = (0..2).map(|_| Arc::default()).collect();
+            let bell = |count: &Arc<AtomicUsize>| {
+                let count = Arc::clone(count);
+                Arc::new(Mailbox::new(move || {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }))
+            };
+            let mailboxes: super::Mailboxes<_> = rung.iter().map(bell).collect();
+            let drivers = (0..2).map(|worker| world.driver(worker)).collect();
+            let workers = seat(&settings, 2, 1, &mailboxes, drivers, None);
+            Self {
+                world,
+                crew: Crew::new(mailboxes, workers),
+                rung,
+            }
+        }
+
+        /// Both workers take turns, awake, until nothing is left to do.
+        fn settle(&self) {
+            loop {
+                let mut idle = true;
+                while self.world.move_some_bytes() {}
+                for worker in 0..2 {
+                    let ready = self.world.take_ready(worker);
+                    idle &= ready.is_empty() && self.crew.mailboxes[worker].is_empty();
+                    while let After::Wait(Some(Duration::ZERO)) =
+                        self.crew.turn(worker, &ready).unwrap()
+                    {}
+                }
+                if idle {
+                    return;
+                }
+            }
+        }
+
+        /// A subscribed client, and its worker: the one whose turn serves what the client sends.
+        fn client(&self, client_id: u8) -> (usize, usize) {
+            let client = self.world.connect(0);
+            self.world
+                .send(client, &[CONNECT, &[client_id], SUBSCRIBE].concat());
+            self.settle();
+            self.world.send(client, b"\xC0\x00");
+            while self.world.move_some_bytes() {}
+            let worker = (0..2).find(|&worker| self.world.is_ready(worker)).unwrap();
+            self.settle();
+            self.world.take_received(client);
+            (client, worker)
+        }
+
+        fn rung(&self, worker: usize) -> usize {
+            self.rung[worker].load(Ordering::SeqCst)
+        }
+    }
+
+    /// Clients until both workers have one.
+    fn one_on_each(pair: &Pair) -> [usize; 2] {
+        let mut found = [None; 2];
+        for client_id in b'a'..=b'z' {
+            let (client, worker) = pair.client(client_id);
+            found[worker].get_or_insert(client);
+            if let [Some(first), Some(second)] = found {
+                return [first, second];
+            }
+        }
+        panic!("all client ids have the same home");
+    }
+
+    #[test]
+    fn a_little_mail_for_a_sleeping_worker_is_served_by_its_sender_and_wakes_nobody() {
+        let pair = Pair::new();
+        let [near, far] = one_on_each(&pair);
+        assert!(pair.crew.mailboxes[1].fall_asleep());
+        pair.world.send(near, PUBLISH);
+        while pair.world.move_some_bytes() {}
+        let ready = pair.world.take_ready(0);
+        let before = pair.rung(1);
+        pair.crew.turn(0, &ready).unwrap();
+        while pair.world.move_some_bytes() {}
+        assert_eq!(
+            pair.world.take_received(far),
+            PUBLISH,
+            "delivered without a turn of its own worker's thread"
+        );
+        assert_eq!(pair.rung(1), before);
+    }
+
+    #[test]
+    fn a_sleeping_worker_in_use_by_somebody_else_is_woken() {
+        let pair = Pair::new();
+        let [near, far] = one_on_each(&pair);
+        assert!(pair.crew.mailboxes[1].fall_asleep());
+        pair.world.send(near, PUBLISH);
+        while pair.world.move_some_bytes() {}
+        let ready = pair.world.take_ready(0);
+        let before = pair.rung(1);
+        let held = pair.crew.seats[1].worker.lock().unwrap();
+        pair.crew.turn(0, &ready).unwrap();
+        drop(held);
+        assert_eq!(pair.rung(1), before + 1);
+        pair.settle();
+        assert_eq!(pair.world.take_received(far), PUBLISH);
+    }
+
+    #[test]
+    fn much_mail_wakes_its_receiver() {
+        let pair = Pair::new();
+        let [near, far] = one_on_each(&pair);
+        assert!(pair.crew.mailboxes[1].fall_asleep());
+        // Topics alternate in size, so that they are not one run of equal frames.
+        let many: Vec<u8> = (0..100)
+            .flat_map(|n| {
+                [
+                    &PUBLISH[..1],
+                    &[4 + n % 2, 0, 1, b't', 1, 2, 3][..5 + usize::from(n % 2)],
+                ]
+                .concat()
+            })
+            .collect();
+        pair.world.send(near, &many);
+        while pair.world.move_some_bytes() {}
+        let ready = pair.world.take_ready(0);
+        let before = pair.rung(1);
+        pair.crew.turn(0, &ready).unwrap();
+        assert_eq!(pair.rung(1), before + 1);
+        pair.settle();
+        assert_eq!(pair.world.take_received(far).len(), many.len());
+    }
+}

@@ -40,10 +40,10 @@ pub(crate) fn log(event: &Event) {
             %client_id, address = %peer.address, listener = peer.listener, session_kept, "disconnected: {cause}"
         ),
         Event::SessionEnded { client_id, cause } => {
-            debug!(target: LOG, %client_id, ?cause, "session ended")
+            debug!(target: LOG, %client_id, ?cause, "session ended");
         }
         Event::WillPublished { client_id, topic } => {
-            debug!(target: LOG, %client_id, %topic, "will published")
+            debug!(target: LOG, %client_id, %topic, "will published");
         }
         Event::WillRefused {
             client_id,

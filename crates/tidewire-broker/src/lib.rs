@@ -47,7 +47,7 @@ mod start;
 mod sys;
 mod worker;
 
-pub use answerer::{AnswerPort, Answerer, DenyAll};
+pub use answerer::{AnswerPort, Answerer, Answerers, DenyAll};
 pub use broker::{BoundAddress, Broker};
 pub use ending::{ShutdownReport, WorkerFailure};
 pub use handle::{BrokerGone, BrokerHandle, ClientsCursor, ClientsPage};

@@ -82,17 +82,23 @@ impl ListenerSettings {
         }
     }
 
-    fn policy(&self) -> ListenerPolicy {
+    fn policy(&self, (authentication, authorization): Deciding) -> ListenerPolicy {
         ListenerPolicy {
             name: self.name.clone(),
-            // Without an authenticator there is nobody to ask: who may connect is decided by where the listener listens.
-            authentication: Authentication::Anonymous,
-            authorization: Authorization::AllowAll,
+            authentication,
+            authorization,
             versions: self.versions.clone(),
             response_information: self.response_information.clone(),
         }
     }
 }
+
+/// Who decides on all listeners.
+pub(crate) type Deciding = (Authentication, Authorization);
+/// Without an authenticator there is nobody to ask: who may connect is decided by where the listener listens.
+pub(crate) const NOBODY_DECIDES: Deciding = (Authentication::Anonymous, Authorization::AllowAll);
+/// There is somebody to ask.
+pub(crate) const ANSWERER_DECIDES: Deciding = (Authentication::Ask, Authorization::Ask);
 
 /// The name of the policy for connections that come from within the process.
 const PIPED: &str = "piped";
@@ -107,9 +113,18 @@ impl Settings {
     }
 
     /// One worker's share of the settings. `seed` is the broker's.
-    pub(crate) fn core_config(&self, worker: WorkerId, workers: u16, seed: u64) -> Config {
+    pub(crate) fn core_config(
+        &self,
+        worker: WorkerId,
+        workers: u16,
+        seed: u64,
+        deciding: Deciding,
+    ) -> Config {
+        let (authentication, authorization) = deciding;
         let piped = ListenerPolicy {
             name: PIPED.into(),
+            authentication,
+            authorization,
             ..ListenerPolicy::default()
         };
         Config {
@@ -123,7 +138,7 @@ impl Settings {
             listeners: self
                 .listeners
                 .iter()
-                .map(ListenerSettings::policy)
+                .map(|listener| listener.policy(deciding))
                 .chain([piped])
                 .collect(),
         }

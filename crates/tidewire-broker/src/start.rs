@@ -1,6 +1,6 @@
 //! From settings to running workers.
 
-use crate::answerer::DenyAll;
+use crate::answerer::{Answerers, DenyAll};
 use crate::broker::{BoundAddress, Broker};
 use crate::crew::{Crew, Mailboxes};
 use crate::driver::Driver;
@@ -9,7 +9,7 @@ use crate::ending::Ending;
 use crate::handle::Access;
 use crate::interest::InterestView;
 use crate::mailbox::{Mail, Mailbox};
-use crate::settings::{ListenerSettings, Settings};
+use crate::settings::{ANSWERER_DECIDES, ListenerSettings, NOBODY_DECIDES, Settings};
 use crate::sys::SysTopics;
 use crate::worker::{Worker, WorkerParts, gauges};
 use std::collections::HashSet;
@@ -67,6 +67,13 @@ pub enum StartError {
     System(io::Error),
 }
 
+/// Who stands between the network and the broker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    Nobody,
+    Answerer,
+}
+
 /// A listener's open sockets.
 struct Bound {
     sockets: Vec<TcpListener>,
@@ -74,11 +81,19 @@ struct Bound {
 }
 
 /// Opens all listeners, then starts all workers.
-pub(crate) fn start(settings: &Settings) -> Result<Broker, StartError> {
+pub(crate) fn start(
+    settings: &Settings,
+    answerers: Option<Answerers<'_>>,
+) -> Result<Broker, StartError> {
     let count = settings.worker_count();
     let workers = check_names(settings, count)?;
     let mut addresses = Vec::new();
-    let bound = bind_all(&settings.listeners, &mut addresses)?;
+    let guard = if answerers.is_some() {
+        Guard::Answerer
+    } else {
+        Guard::Nobody
+    };
+    let bound = bind_all(&settings.listeners, guard, &mut addresses)?;
     let seed = settings
         .hash_seed
         .unwrap_or_else(|| RandomState::new().hash_one(0));
@@ -96,7 +111,7 @@ pub(crate) fn start(settings: &Settings) -> Result<Broker, StartError> {
     drop(bound);
     let crew = Arc::new(Crew::new(
         Arc::clone(&mailboxes),
-        seat(settings, workers, seed, &mailboxes, drivers),
+        seat(settings, workers, seed, &mailboxes, drivers, answerers),
     ));
     let ending = Arc::new(Ending::new(count));
     let access = Access {
@@ -106,7 +121,7 @@ pub(crate) fn start(settings: &Settings) -> Result<Broker, StartError> {
         piped_policy: settings.piped_policy(),
         close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
     };
-    Broker::run(crew, pollers, Arc::new(access), addresses).map_err(StartError::System)
+    Broker::run(&crew, pollers, &Arc::new(access), addresses).map_err(StartError::System)
 }
 
 /// Makes the workers of a broker, whatever drives them.
@@ -116,9 +131,15 @@ pub(crate) fn seat<D: Driver>(
     seed: u64,
     mailboxes: &Mailboxes<D::Transport>,
     drivers: Vec<D>,
+    mut answerers: Option<Answerers<'_>>,
 ) -> Vec<Worker<D>> {
     let views = InterestView::for_workers(workers.into(), seed);
     let gauges = gauges(settings.policies());
+    let deciding = if answerers.is_some() {
+        ANSWERER_DECIDES
+    } else {
+        NOBODY_DECIDES
+    };
     let make = |((index, driver), interest): ((u16, D), InterestView)| {
         let id = WorkerId(index);
         let sys_interval_secs = if index == 0 {
@@ -128,12 +149,15 @@ pub(crate) fn seat<D: Driver>(
         };
         Worker::new(WorkerParts {
             id,
-            core: Core::new(settings.core_config(id, workers, seed)),
+            core: Core::new(settings.core_config(id, workers, seed, deciding)),
             sys: (sys_interval_secs > 0).then(|| SysTopics::new(driver.now(), sys_interval_secs)),
             driver,
             interest,
             mailboxes: Arc::clone(mailboxes),
-            answerer: Box::new(DenyAll),
+            answerer: match &mut answerers {
+                Some(make) => make(id),
+                None => Box::new(DenyAll),
+            },
             gauges: Arc::clone(&gauges),
             close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
         })
@@ -162,6 +186,7 @@ fn check_names(settings: &Settings, workers: usize) -> Result<u16, StartError> {
 
 fn bind_all(
     listeners: &[ListenerSettings],
+    guard: Guard,
     addresses: &mut Vec<BoundAddress>,
 ) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::with_capacity(listeners.len());
@@ -178,6 +203,7 @@ fn bind_all(
             }
         };
         if let Some(&address) = resolved.iter().find(|address| !address.ip().is_loopback())
+            && guard == Guard::Nobody
             && !settings.allow_anonymous
         {
             return Err(StartError::OpenToAll { listener, address });

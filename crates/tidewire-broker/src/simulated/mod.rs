@@ -14,6 +14,7 @@
 
 mod world;
 
+use crate::answerer::Answerers;
 use crate::crew::{After, Crew, Mailboxes};
 use crate::mailbox::{Mail, Mailbox};
 use crate::request::Request;
@@ -24,7 +25,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use tidewire_core::{ServerPublish, Stats, Time};
 pub use world::Pieces;
-use world::{SimDriver, SimTransport, SimWorld};
+use world::SimTransport;
+pub(crate) use world::{SimDriver, SimWorld};
 
 /// Turns without a moment's rest that count as a worker running wild.
 const TURNS_MAX: usize = 1_000_000;
@@ -53,6 +55,29 @@ impl Simulation {
     /// With more workers than 65,535.
     #[must_use]
     pub fn new(settings: &Settings, seed: u64, pieces: Pieces) -> Self {
+        Self::build(settings, seed, pieces, None)
+    }
+
+    /// As [`Simulation::new`], with somebody who decides, as in [`Broker::start_with`](crate::Broker::start_with).
+    ///
+    /// # Panics
+    /// With more workers than 65,535.
+    #[must_use]
+    pub fn with_answerers(
+        settings: &Settings,
+        seed: u64,
+        pieces: Pieces,
+        answerers: Answerers<'_>,
+    ) -> Self {
+        Self::build(settings, seed, pieces, Some(answerers))
+    }
+
+    fn build(
+        settings: &Settings,
+        seed: u64,
+        pieces: Pieces,
+        answerers: Option<Answerers<'_>>,
+    ) -> Self {
         let count = settings.worker_count();
         let workers = u16::try_from(count).expect("at most 65,535 workers");
         let world = SimWorld::new(count, seed, pieces);
@@ -61,7 +86,7 @@ impl Simulation {
         let drivers = (0..count).map(|worker| world.driver(worker)).collect();
         let crew = Crew::new(
             Arc::clone(&mailboxes),
-            seat(settings, workers, seed, &mailboxes, drivers),
+            seat(settings, workers, seed, &mailboxes, drivers, answerers),
         );
         Self {
             world,
@@ -101,6 +126,11 @@ impl Simulation {
     /// The client takes what is sent to it again.
     pub fn start_reading(&mut self, client: SimClient) {
         self.world.set_reading(client.0, true);
+    }
+
+    /// Whether accepting a connection fails from now on, as it does when the operating system has no descriptor left.
+    pub fn refuse_accepts(&mut self, refuse: bool) {
+        self.world.refuse_accepts(refuse);
     }
 
     /// What has come for the client since the last call.

@@ -33,6 +33,7 @@ struct World {
     wires: Vec<Wire>,
     /// Connections that wait to be accepted.
     backlog: VecDeque<usize>,
+    refuses_accepts: bool,
     ready: Vec<Vec<Ready>>,
     calls: u64,
 }
@@ -83,6 +84,7 @@ impl SimWorld {
             pieces,
             wires,
             backlog,
+            refuses_accepts: false,
             ready,
             calls: 0,
         })))
@@ -119,6 +121,10 @@ impl SimWorld {
 
     pub(crate) fn set_reading(&self, wire: usize, reading: bool) {
         self.lock().wires[wire].idle_client = !reading;
+    }
+
+    pub(crate) fn refuse_accepts(&self, refuse: bool) {
+        self.lock().refuses_accepts = refuse;
     }
 
     pub(crate) fn take_received(&self, wire: usize) -> Vec<u8> {
@@ -276,6 +282,9 @@ impl Driver for SimDriver {
 
     fn accept(&mut self, _: usize) -> io::Result<Accepted<SimTransport>> {
         let mut world = self.world.lock();
+        if world.refuses_accepts && !world.backlog.is_empty() {
+            return Err(io::Error::other("too many open files"));
+        }
         let Some(wire) = world.backlog.pop_front() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
