@@ -259,7 +259,8 @@ impl Core {
         bytes: &[u8],
     ) -> Result<usize, Failure> {
         let Some(conn) = self.conns.get_mut(key) else {
-            return Ok(bytes.len());
+            // What follows the CONNECT of a connection that has moved is its new worker's to use.
+            return Ok(0);
         };
         let limit = match conn.phase {
             // Whatever follows the end of a connection is not processed [5.0 MQTT-3.14.4-1].
