@@ -19,6 +19,7 @@ impl<'a> Properties<'a> {
     pub const EMPTY: Properties<'static> = Properties(Cow::Borrowed(&[]));
 
     /// Reads properties behind their length.
+    #[inline]
     pub(crate) fn decode(reader: &mut Reader<'a>, carrier: Carrier) -> Result<Self, DecodeError> {
         let length = reader.varint(Field::PropertyLength)?;
         let bytes = reader.take(length as usize, Field::PropertyLength)?;

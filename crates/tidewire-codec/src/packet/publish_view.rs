@@ -34,10 +34,10 @@ impl<'a> PublishView<'a> {
     /// Everything that decoding the packet would report, but for the characters of the topic name.
     #[inline]
     pub fn parse(version: Version, sender: Sender, frame: Frame<'a>) -> Result<Self, DecodeError> {
-        let qos = checked_qos(version, frame.first_byte)?;
         if version.is_v5() && !frame.has_minimal_header() {
             return Err(DecodeError::VarintNotMinimal);
         }
+        let qos = checked_qos(version, frame.first_byte)?;
         let mut reader = Reader::new(frame.body);
         let topic = reader.bytes(Field::TopicName)?;
         let packet_id = if qos == Qos::AtMostOnce {
