@@ -1,0 +1,153 @@
+//! The command line: commands, flags and their help.
+
+use crate::exit::EXIT_CODES;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// An MQTT broker and its tools in one program.
+#[derive(Parser, Debug)]
+#[command(name = "tidewire", version, styles = STYLES, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Start with `tidewire serve`: a broker on tcp://127.0.0.1:1883 that this machine's programs can use at once."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the program does.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run the broker.
+    ///
+    /// Without flags it listens on tcp://127.0.0.1:1883, where the programs of this machine can connect without a
+    /// password, and nobody else can. SIGINT (Ctrl-C) and SIGTERM stop it cleanly: clients are told, a second signal
+    /// stops it at once. SIGHUP reads the configuration file again.
+    #[command(after_help = EXIT_CODES)]
+    Serve(Serve),
+    /// Ask a running broker, or tell it what to do.
+    ///
+    /// The broker is found by its data directory: a socket in it answers to the user who started the broker, and to nobody else.
+    Ctl(Ctl),
+    /// Check a configuration file and say what it would open.
+    ///
+    /// Exit code 0 if the file is right, 2 with every mistake in it otherwise.
+    CheckConfig(CheckConfig),
+    /// Print every configuration key with its type, range, default and meaning.
+    ConfigReference(ConfigReference),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+}
+
+/// `tidewire serve`
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Configuration file (TOML); flags win over it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen, such as tcp://127.0.0.1:1883; repeats, and replaces the file's listeners. Port 0 takes a free one.
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) listen: Vec<String>,
+    /// Let everybody in who reaches the addresses given with --listen, without a password.
+    #[arg(long, requires = "listen")]
+    pub(crate) allow_anonymous: bool,
+    /// Worker threads; 0 starts one per core.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=128))]
+    pub(crate) workers: Option<u16>,
+    /// Folder for the lock and the control socket [default: /var/lib/tidewire for root, else ~/.local/state/tidewire].
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// For trying things out: keep everything in memory and write no file at all, not even a lock.
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) dev: bool,
+    /// Which log events to write, such as debug or warn,tidewire=debug.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How to write log events.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormatFlag>,
+    /// Write addresses and process id as JSON to PATH as soon as clients can connect; - prints it in place of the banner.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// Log formats on the command line.
+#[derive(Clone, Copy, ValueEnum, Debug)]
+pub(crate) enum LogFormatFlag {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `tidewire ctl`
+#[derive(Args, Debug)]
+pub(crate) struct Ctl {
+    /// What to ask or tell.
+    #[command(subcommand)]
+    pub(crate) operation: Operation,
+    /// The broker's data directory [default: as for `serve`].
+    #[arg(short, long, value_name = "DIR", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Print the answer as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What a running broker can be asked or told.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Operation {
+    /// Version, process id, addresses and figures of the broker.
+    Status,
+    /// The clients with a session.
+    Clients,
+    /// Disconnect a client; one of MQTT 5.0 is told that it was an administrative action.
+    Kick {
+        /// The client identifier.
+        client_id: String,
+    },
+}
+
+/// `tidewire check-config`
+#[derive(Args, Debug)]
+pub(crate) struct CheckConfig {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tidewire config-reference`
+#[derive(Args, Debug)]
+pub(crate) struct ConfigReference {
+    /// Print JSON instead of Markdown.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tidewire completions`
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

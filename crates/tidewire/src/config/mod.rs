@@ -1,0 +1,134 @@
+//! The broker's configuration: what can be set, where each value came from, what is wrong with it.
+//!
+//! [`table`] declares every key once. The reader ([`read`]), the suggestions ([`suggest`]) and the reference
+//! ([`reference`]) know no key by name: they walk the table.
+
+mod diagnostic;
+mod key;
+mod limits;
+mod read;
+pub(crate) mod reference;
+mod suggest;
+mod table;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tidewire_codec::Version;
+use tidewire_core::{Limits, SharedStrategy};
+use tidewire_net::ListenUrl;
+
+pub(crate) use diagnostic::Diagnostic;
+pub(crate) use read::read;
+
+/// All settings of a broker, after defaults, file and flags.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Config {
+    /// Worker threads; 0 starts one per core.
+    pub(crate) workers: u16,
+    /// Seconds between two rounds of `$SYS` topics; 0 turns them off.
+    pub(crate) sys_interval_secs: u32,
+    /// How a shared group picks the member for a message.
+    pub(crate) shared_strategy: SharedStrategy,
+    /// Seconds that a clean stop may take.
+    pub(crate) shutdown_timeout_secs: u32,
+    /// File that holds the process id while the broker runs.
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Where the broker keeps its files; `None` means the place that suits the user.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Which log events are written, as a `tracing` filter.
+    pub(crate) log_filter: String,
+    /// How log events are written.
+    pub(crate) log_format: LogFormat,
+    /// Where Prometheus may scrape, if anywhere.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Bounds of everything that a peer can feed.
+    pub(crate) limits: Limits,
+    /// Where clients connect; at least one.
+    pub(crate) listeners: Vec<Listener>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            sys_interval_secs: 10,
+            shared_strategy: SharedStrategy::default(),
+            shutdown_timeout_secs: 5,
+            pid_file: None,
+            data_dir: None,
+            log_filter: "info".to_owned(),
+            log_format: LogFormat::Text,
+            metrics_listen: None,
+            limits: Limits::default(),
+            listeners: vec![Listener::default()],
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; the error holds everything that is wrong with it.
+    pub(crate) fn load(path: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let shown = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => read(&shown, &text),
+            Err(error) => Err(vec![Diagnostic::without_position(
+                &shown,
+                format!("cannot be read: {error}"),
+            )]),
+        }
+    }
+}
+
+/// How log events are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Listener {
+    /// Its name in logs and answers.
+    pub(crate) name: String,
+    /// Where it opens.
+    pub(crate) url: ListenUrl,
+    /// Whether clients come in without proving who they are; `None` = only where the address is loopback.
+    pub(crate) allow_anonymous: Option<bool>,
+    /// Connections at a time; 0 leaves it to the system.
+    pub(crate) max_connections: u32,
+    /// Protocol versions that are served.
+    pub(crate) versions: Vec<Version>,
+    /// Whether small packets leave at once.
+    pub(crate) tcp_nodelay: bool,
+    /// Connections that the system holds until the broker accepts them.
+    pub(crate) backlog: u32,
+    /// Answer to Request Response Information, if any \[5.0 3.2.2.3.15\].
+    pub(crate) response_information: Option<String>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: "mqtt".to_owned(),
+            url: crate::url::default_url(),
+            allow_anonymous: None,
+            max_connections: 0,
+            versions: vec![Version::V31, Version::V311, Version::V5],
+            tcp_nodelay: true,
+            backlog: 1024,
+            response_information: None,
+        }
+    }
+}
+
+impl Listener {
+    /// Whether a client may come in without proving who it is.
+    pub(crate) fn is_open(&self) -> bool {
+        self.allow_anonymous
+            .unwrap_or_else(|| crate::url::is_loopback(&self.url))
+    }
+}

@@ -1,0 +1,71 @@
+//! The Tidewire MQTT broker and its command line.
+//!
+//! [`serve`] runs a broker in this process; the other commands talk to one ([`control`]), or help to configure one
+//! ([`config`], [`check`]). [`exit`] lists the exit codes.
+
+mod check;
+mod cli;
+mod config;
+mod control;
+mod data_dir;
+mod exit;
+mod logs;
+mod metrics;
+mod serve;
+mod url;
+
+use check::Verdict;
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Cli, Command};
+use exit::{Failure, Status};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { status, message }) => {
+            let _ = writeln!(std::io::stderr(), "tidewire: {}", message.trim_end());
+            status.into()
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => serve::run(serve),
+        Command::Ctl(ctl) => control::client::run(ctl).and_then(|text| print(&text)),
+        Command::CheckConfig(check) => match check::run(check) {
+            Verdict::Right(text) => print(&text),
+            Verdict::Wrong { failure, report } => report
+                .map_or(Ok(()), |report| print(&report))
+                .and(Err(failure)),
+        },
+        Command::ConfigReference(reference) if reference.json => {
+            print(&format!("{:#}\n", config::reference::json()))
+        }
+        Command::ConfigReference(_) => print(&config::reference::markdown()),
+        Command::Completions(completions) => {
+            let mut script = Vec::new();
+            clap_complete::generate(
+                completions.shell,
+                &mut Cli::command(),
+                "tidewire",
+                &mut script,
+            );
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Writes to standard output; a reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Status::Failed,
+            format!("standard output cannot be written: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,152 @@
+//! The seam to the broker library: settings in, addresses and answers out.
+
+use crate::config::{Config, Listener};
+use crate::control::protocol::{
+    Answer, Body, Client, Clients, Opened, Operation, Status as Report,
+};
+use crate::control::server::Operator;
+use crate::exit::{Failure, Status};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tidewire_broker::{Broker, BrokerGone, BrokerHandle, ListenerSettings, Settings, StartError};
+use tidewire_core::SessionRow;
+
+/// Starts the broker library.
+pub(super) fn start(config: &Config) -> Result<Broker, Failure> {
+    let settings = Settings {
+        workers: config.workers.into(),
+        listeners: config.listeners.iter().map(listener).collect(),
+        limits: config.limits.clone(),
+        shared_strategy: config.shared_strategy,
+        sys_interval_secs: config.sys_interval_secs,
+        ..Settings::default()
+    };
+    Broker::start(&settings).map_err(|error| failure(&error))
+}
+
+/// The open addresses with the listeners they belong to; a name may stand for several addresses.
+pub(super) fn opened(config: &Config, broker: &Broker) -> Vec<Opened> {
+    let mut opened = Vec::new();
+    for listener in &config.listeners {
+        let bound = broker
+            .addresses()
+            .iter()
+            .filter(|bound| *bound.listener == *listener.name);
+        opened.extend(bound.map(|bound| Opened {
+            name: listener.name.clone(),
+            url: listener.url.to_string(),
+            address: bound.address.to_string(),
+        }));
+    }
+    opened
+}
+
+/// What carries out requests of the control socket.
+pub(super) fn operator(
+    handle: BrokerHandle,
+    data_dir: String,
+    listeners: Vec<Opened>,
+) -> Arc<Operator> {
+    let started = Instant::now();
+    Arc::new(move |operation| {
+        let answer = match operation {
+            Operation::Status => report(&handle, &data_dir, &listeners, started),
+            Operation::Clients => clients(&handle),
+            Operation::Kick { client_id } => kick(&handle, client_id),
+        };
+        answer.unwrap_or_else(|gone| Answer::refused("stopping", gone.to_string()))
+    })
+}
+
+fn report(
+    handle: &BrokerHandle,
+    data_dir: &str,
+    listeners: &[Opened],
+    started: Instant,
+) -> Result<Answer, BrokerGone> {
+    let mut stats = BTreeMap::new();
+    handle.stats()?.for_each(|name, figure| {
+        stats.insert(name.to_owned(), figure);
+    });
+    Ok(Answer::done(Body::Status(Box::new(Report {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_secs: started.elapsed().as_secs(),
+        data_dir: data_dir.to_owned(),
+        listeners: listeners.to_vec(),
+        stats,
+    }))))
+}
+
+/// Clients in one answer; more are cut off, and the answer says so.
+const MAX_CLIENTS: usize = 100_000;
+/// Clients that are asked for at once, so that no worker is held up for long.
+const CLIENTS_PAGE: usize = 500;
+
+fn clients(handle: &BrokerHandle) -> Result<Answer, BrokerGone> {
+    let mut clients: Vec<Client> = Vec::new();
+    let mut from = None;
+    loop {
+        let page = handle.clients(from, CLIENTS_PAGE)?;
+        clients.extend(page.rows.into_iter().map(client));
+        from = page.next;
+        if from.is_none() || clients.len() >= MAX_CLIENTS {
+            break;
+        }
+    }
+    clients.sort_unstable_by(|left, right| left.client_id.cmp(&right.client_id));
+    Ok(Answer::done(Body::Clients(Clients {
+        clients,
+        truncated: from.is_some(),
+    })))
+}
+
+fn client(row: SessionRow) -> Client {
+    Client {
+        client_id: row.client_id.into(),
+        connected: row.peer.is_some(),
+        address: row.peer.map(|peer| peer.address.to_string()),
+        version: row.version.to_string().replace("MQTT ", ""),
+        principal: row.principal.map(|principal| principal.to_string()),
+        subscriptions: row.subscriptions as u64,
+        inflight_messages: row.inflight as u64,
+        queued_messages: row.queued as u64,
+        keep_alive_secs: row.keep_alive_secs,
+        session_expiry_secs: row.expiry_secs,
+    }
+}
+
+fn kick(handle: &BrokerHandle, client_id: String) -> Result<Answer, BrokerGone> {
+    Ok(match handle.kick(&client_id)? {
+        0 => Answer::refused(
+            "unknown_client",
+            format!("no client {client_id:?} is connected"),
+        ),
+        _ => Answer::done(Body::Kicked(client_id)),
+    })
+}
+
+fn listener(listener: &Listener) -> ListenerSettings {
+    ListenerSettings {
+        allow_anonymous: listener.is_open(),
+        versions: listener.versions.clone(),
+        max_connections: listener.max_connections as usize,
+        tcp_nodelay: listener.tcp_nodelay,
+        backlog: listener.backlog,
+        response_information: listener.response_information.as_deref().map(Into::into),
+        ..ListenerSettings::new(&listener.name, listener.url.clone())
+    }
+}
+
+fn failure(error: &StartError) -> Failure {
+    let status = match error {
+        StartError::Bind { .. } | StartError::Resolve { .. } => Status::Listener,
+        StartError::System(_) => Status::Failed,
+        StartError::TooManyWorkers { .. }
+        | StartError::TooManyListeners { .. }
+        | StartError::DuplicateListener { .. }
+        | StartError::OpenToAll { .. } => Status::Usage,
+    };
+    Failure::new(status, error.to_string())
+}
