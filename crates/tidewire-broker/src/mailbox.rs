@@ -35,6 +35,8 @@ pub(crate) struct Mailbox<T> {
     mail: SegQueue<Mail<T>>,
     /// Items in batches that wait here: how far the worker is behind.
     backlog: AtomicUsize,
+    /// Somebody holds back until `backlog` has shrunk.
+    crowded: AtomicBool,
     /// The worker waits for readiness, or is about to, and needs the bell to see new mail.
     asleep: AtomicBool,
     /// The worker has ended: mail is thrown away.
@@ -48,6 +50,7 @@ impl<T> Mailbox<T> {
         Self {
             mail: SegQueue::new(),
             backlog: AtomicUsize::new(0),
+            crowded: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             bell: Box::new(bell),
@@ -112,6 +115,18 @@ impl<T> Mailbox<T> {
     /// Items in batches that wait here.
     pub(crate) fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Somebody found too many items here and holds back.
+    pub(crate) fn note_crowded(&self) {
+        self.crowded.store(true, Ordering::SeqCst);
+    }
+
+    /// True once, after somebody held back and the worker has worked the backlog off.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+            && self.backlog() == 0
+            && self.crowded.swap(false, Ordering::SeqCst)
     }
 
     /// Whether the worker may miss mail that was put here before this call, because it sleeps or is about to.

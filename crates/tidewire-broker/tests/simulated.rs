@@ -232,6 +232,38 @@ fn a_client_that_never_reads_holds_a_bounded_queue_and_delays_nobody() {
     }
 }
 
+/// More mail than a worker may leave waiting at a peer: it stops reading its publisher until the peer has caught up.
+#[test]
+fn a_worker_whose_peer_is_behind_holds_back_and_loses_nothing() {
+    const MESSAGES: u32 = 100_000;
+    for seed in 0..4 {
+        let mut sim = simulation(2, seed, Pieces::Whole);
+        let subs: Vec<_> = (0..4)
+            .map(|n| subscriber(&mut sim, &format!("s{n}"), "#", 0))
+            .collect();
+        let publisher = enter_sim(&mut sim, "pub");
+        let bytes: Vec<u8> = (0..MESSAGES)
+            .flat_map(|number| {
+                publish(
+                    if number % 2 == 0 { "a" } else { "b/c" },
+                    &number.to_be_bytes(),
+                )
+            })
+            .collect();
+        sim.send(publisher, &bytes);
+        sim.settle();
+        for sub in subs {
+            let received = sim.take_received(sub);
+            let mut expected = 0u32;
+            for packet in split(&received) {
+                assert_eq!(payload(packet).1, expected.to_be_bytes(), "seed {seed}");
+                expected += 1;
+            }
+            assert_eq!(expected, MESSAGES, "seed {seed}");
+        }
+    }
+}
+
 #[test]
 fn publishers_paused_by_the_memory_budget_go_on_when_there_is_room_and_nothing_is_lost() {
     let limits = Limits {

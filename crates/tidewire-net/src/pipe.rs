@@ -157,9 +157,11 @@ impl Lane {
 
     fn take(&mut self, into: &mut [u8]) -> usize {
         let count = into.len().min(self.bytes.len());
-        for (to, byte) in into.iter_mut().zip(self.bytes.drain(..count)) {
-            *to = byte;
-        }
+        let (front, back) = self.bytes.as_slices();
+        let from_front = count.min(front.len());
+        into[..from_front].copy_from_slice(&front[..from_front]);
+        into[from_front..count].copy_from_slice(&back[..count - from_front]);
+        self.bytes.drain(..count);
         count
     }
 
@@ -168,7 +170,7 @@ impl Lane {
         let before = room;
         for slice in from {
             let fits = slice.len().min(room);
-            self.bytes.extend(slice.iter().take(fits));
+            self.bytes.extend(&slice[..fits]);
             room -= fits;
         }
         before - room

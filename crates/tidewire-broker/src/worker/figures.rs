@@ -8,7 +8,6 @@ use tidewire_core::{Command, Input, Stats, WorkerId};
 impl<D: Driver> Worker<D> {
     /// Begins a round if one is due.
     pub(crate) fn tick_sys(&mut self) {
-        let own = *self.core.stats();
         let Some(sys) = self.sys.as_mut().filter(|sys| sys.next_due() <= self.now) else {
             return;
         };
@@ -19,6 +18,7 @@ impl<D: Driver> Worker<D> {
                 mailbox.post(Mail::FiguresWanted { by: self.id, round });
             }
         }
+        let own = *self.core.stats();
         self.add_figures(round, &own);
     }
 

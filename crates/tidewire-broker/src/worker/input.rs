@@ -132,7 +132,7 @@ impl<D: Driver> Worker<D> {
                 _ => continue,
             }
             // The end of the stream may have been reported while nobody listened.
-            self.again.push_back((key, ReadUntil::Blocked));
+            self.read_later(key, ReadUntil::Blocked);
         }
     }
 }

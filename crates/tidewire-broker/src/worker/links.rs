@@ -1,5 +1,6 @@
 //! The worker's connections: a dense table of small entries, whose places are reused.
 
+use crate::worker::receive::ReadUntil;
 use crate::worker::unread::Unread;
 use tidewire_core::ConnKey;
 
@@ -9,6 +10,8 @@ pub(crate) struct Link<T> {
     pub(crate) unread: Unread,
     pub(crate) phase: Phase,
     pub(crate) writing: Writing,
+    /// Waits in the worker's queue of connections to be read again, once.
+    pub(crate) queued: Queued,
     /// Index of the policy under which it came in.
     pub(crate) policy: u16,
 }
@@ -42,6 +45,15 @@ impl Phase {
     }
 }
 
+/// Whether a connection waits to be read again, and how far.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Queued {
+    /// It does not wait.
+    No,
+    /// It does.
+    Until(ReadUntil),
+}
+
 /// Whether the transport is asked to report room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Writing {
@@ -63,6 +75,21 @@ struct Slot<T> {
     /// Counts the tenants.
     generation: u32,
     link: Option<Link<T>>,
+}
+
+impl<T> Link<T> {
+    /// A connection of which nothing has been read or written here.
+    pub(crate) fn new(transport: T, unread: Unread, policy: u16) -> Self {
+        let (phase, writing) = (Phase::Reading, Writing::Free);
+        Self {
+            transport,
+            unread,
+            phase,
+            writing,
+            queued: Queued::No,
+            policy,
+        }
+    }
 }
 
 impl<T> Links<T> {
@@ -131,6 +158,12 @@ impl<T> Links<T> {
         })
     }
 
+    /// Connections whose last bytes have not left yet, or that nobody has closed.
+    pub(crate) fn unfinished(&self) -> usize {
+        let links = self.slots.iter().filter_map(|slot| slot.link.as_ref());
+        links.filter(|link| link.phase != Phase::Lingering).count()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -142,17 +175,11 @@ impl<T> Links<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Link, Links, Phase, Writing};
+    use super::{Link, Links};
     use crate::worker::unread::Unread;
 
     fn link(transport: u8) -> Link<u8> {
-        Link {
-            transport,
-            unread: Unread::Nothing,
-            phase: Phase::Reading,
-            writing: Writing::Free,
-            policy: 0,
-        }
+        Link::new(transport, Unread::Nothing, 0)
     }
 
     #[test]

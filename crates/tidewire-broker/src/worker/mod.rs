@@ -35,9 +35,9 @@ pub(crate) use accept::gauges;
 /// processor's second-level cache.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// The items in another worker's mailbox above which this one reads no more from its own clients, who feed it.
-const PEER_BACKLOG_MAX: usize = 64 * 1024;
-/// How often a worker looks whether a peer that was behind has caught up.
-const PEER_BACKLOG_RETRY_MILLIS: u64 = 1;
+const PEER_BACKLOG_MAX: usize = 16 * 1024;
+/// A worker that is held back looks again after this time, should it miss the peer's bell: both may happen at once.
+const PEER_BACKLOG_RETRY: Duration = Duration::from_millis(1);
 
 /// One worker's state; whoever has it can serve its turn.
 pub(crate) struct Worker<D: Driver> {
@@ -56,7 +56,7 @@ pub(crate) struct Worker<D: Driver> {
     buffer: Box<[u8]>,
     pool: UnreadPool,
     /// Connections that had more to read than one turn gives them.
-    again: VecDeque<(ConnKey, ReadUntil)>,
+    again: VecDeque<ConnKey>,
     /// Connections whose gate has opened in this turn.
     resumed: Vec<ConnKey>,
     /// Connections to write to besides those that the core names.
@@ -199,7 +199,7 @@ impl<D: Driver> Worker<D> {
         }
         Some(WorkerReport {
             connections: stopping.connections,
-            cut: self.links.len(),
+            cut: self.links.unfinished(),
             stats: *self.core.stats(),
         })
     }
@@ -220,23 +220,11 @@ impl<D: Driver> Worker<D> {
                         ReadUntil::Short
                     };
                     if held_back {
-                        self.again.push_back((key, until));
+                        self.read_later(key, until);
                     } else {
                         self.receive(key, until);
                     }
                 }
-            }
-        }
-        self.resume_all();
-    }
-
-    fn read_again(&mut self) {
-        if self.is_held_back() {
-            return;
-        }
-        for _ in 0..self.again.len() {
-            if let Some((key, until)) = self.again.pop_front() {
-                self.receive(key, until);
             }
         }
         self.resume_all();
@@ -256,15 +244,15 @@ impl<D: Driver> Worker<D> {
         self.resume_all();
     }
 
-    /// Whether some peer is so far behind that this worker must not feed it more.
+    /// Whether some peer is so far behind that this worker must not feed it more. That peer rings once it has caught up.
     fn is_held_back(&self) -> bool {
-        self.mailboxes.len() > 1
-            && self
-                .mailboxes
-                .iter()
-                .any(|mailbox| mailbox.backlog() > PEER_BACKLOG_MAX)
+        let crowded = |mailbox: &Arc<Mailbox<D::Transport>>| {
+            let crowded = mailbox.backlog() > PEER_BACKLOG_MAX;
+            if crowded {
+                mailbox.note_crowded();
+            }
+            crowded
+        };
+        self.mailboxes.len() > 1 && self.mailboxes.iter().any(crowded)
     }
 }
-
-/// See [`PEER_BACKLOG_RETRY_MILLIS`].
-const PEER_BACKLOG_RETRY: Duration = Duration::from_millis(PEER_BACKLOG_RETRY_MILLIS);

@@ -3,7 +3,7 @@
 use crate::driver::Driver;
 use crate::mailbox::Mail;
 use crate::request::{Awaiting, Request};
-use crate::worker::links::{Link, Phase, Writing};
+use crate::worker::links::Link;
 use crate::worker::receive::ReadUntil;
 use crate::worker::unread::Unread;
 use crate::worker::{Stopping, Worker};
@@ -32,6 +32,9 @@ impl<D: Driver> Worker<D> {
                 Some(mail) => self.open_mail(mail),
                 None => break,
             }
+        }
+        if mailbox.has_caught_up() {
+            self.mailboxes.iter().for_each(|peer| peer.ring());
         }
         self.resume_all();
     }
@@ -132,15 +135,7 @@ impl<D: Driver> Worker<D> {
             tracing::warn!(target: crate::events::LOG, %error, "cannot watch a connection: dropped");
             return self.leave(policy);
         }
-        let phase = Phase::Reading;
-        let link = Link {
-            transport,
-            unread,
-            phase,
-            writing: Writing::Free,
-            policy,
-        };
-        self.links.insert(link);
+        self.links.insert(Link::new(transport, unread, policy));
         self.handle(Input::Adopt {
             conn: key,
             admission,
@@ -155,14 +150,8 @@ impl<D: Driver> Worker<D> {
             tracing::warn!(target: crate::events::LOG, %address, %error, "cannot watch a connection: dropped");
             return self.leave(policy);
         }
-        let (unread, phase) = (Unread::Nothing, Phase::Reading);
-        self.links.insert(Link {
-            transport,
-            unread,
-            phase,
-            writing: Writing::Free,
-            policy,
-        });
+        self.links
+            .insert(Link::new(transport, Unread::Nothing, policy));
         let peer = Arc::new(PeerFacts {
             listener: policy,
             address,

@@ -3,7 +3,7 @@
 use crate::driver::{Driver, Transport};
 use crate::worker::Worker;
 use crate::worker::input::Fate;
-use crate::worker::links::Phase;
+use crate::worker::links::{Phase, Queued};
 use crate::worker::unread::{Large, Rest, Unread};
 use std::io;
 use tidewire_core::{ConnKey, Input, TransportEnd};
@@ -21,7 +21,7 @@ enum Next {
 }
 
 /// How far to read a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum ReadUntil {
     /// A read that does not fill its buffer is the last: the next bytes bring an event.
     Short,
@@ -30,6 +30,36 @@ pub(crate) enum ReadUntil {
 }
 
 impl<D: Driver> Worker<D> {
+    /// Reads the connection in the next turn, or later in this one.
+    pub(crate) fn read_later(&mut self, key: ConnKey, until: ReadUntil) {
+        let Some(link) = self.links.get_mut(key) else {
+            return;
+        };
+        if link.queued == Queued::No {
+            self.again.push_back(key);
+        }
+        link.queued = link.queued.max(Queued::Until(until));
+    }
+
+    /// Reads the connections that wait for it; those that join meanwhile are left to the next turn.
+    pub(crate) fn read_again(&mut self) {
+        if self.is_held_back() {
+            return;
+        }
+        for _ in 0..self.again.len() {
+            let Some(key) = self.again.pop_front() else {
+                break;
+            };
+            let Some(link) = self.links.get_mut(key) else {
+                continue;
+            };
+            if let Queued::Until(until) = std::mem::replace(&mut link.queued, Queued::No) {
+                self.receive(key, until);
+            }
+        }
+        self.resume_all();
+    }
+
     /// Reads what a connection has sent and handles it.
     pub(crate) fn receive(&mut self, key: ConnKey, until: ReadUntil) {
         match self.links.get_mut(key).map(|link| link.phase) {
@@ -43,7 +73,7 @@ impl<D: Driver> Worker<D> {
                 return;
             }
         }
-        self.again.push_back((key, until));
+        self.read_later(key, until);
     }
 
     /// Keeps, for the next read, what the core has not used.
@@ -194,7 +224,7 @@ impl<D: Driver> Worker<D> {
                 _ => return self.forget(key),
             }
         }
-        self.again.push_back((key, ReadUntil::Blocked));
+        self.read_later(key, ReadUntil::Blocked);
     }
 
     /// The transport has ended by itself.
