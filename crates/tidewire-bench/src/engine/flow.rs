@@ -11,7 +11,7 @@ use super::link::{Link, READ_BUFFER_BYTES, Written};
 use super::pacer::Pacer;
 use super::publisher::{Gate, Pace, Publisher};
 use super::{Endpoint, Gauge, Interrupt, Options, Protocol, Tally, run_id, topic_root};
-use crate::encode::{PublishKind, Qos, Retain, Topic};
+use crate::encode::{self, PublishKind, Qos, Retain, Topic};
 use crate::error::{BenchError, Result};
 use crate::latency::Schedule;
 use crate::payload::Stamp;
@@ -46,6 +46,7 @@ pub(super) fn run(
     let wall = begun.elapsed();
     gauge.end()?;
     load.listen(AFTERMATH)?;
+    load.part(endpoint.protocol);
     load.ledger.finish(&load.publishers);
     Ok(Tally {
         units: load.ledger.delivered - before,
@@ -246,6 +247,20 @@ impl Load {
             self.turn(left)?;
         }
         Ok(())
+    }
+
+    fn part(&mut self, protocol: Protocol) {
+        let farewell: &[u8] = match protocol {
+            Protocol::Mqtt => &encode::DISCONNECT,
+            Protocol::Raw => &[],
+        };
+        let publishers = self
+            .publishers
+            .iter_mut()
+            .map(|publisher| &mut publisher.link);
+        for link in publishers.chain(&mut self.subscribers) {
+            link.part(farewell);
+        }
     }
 
     /// One wait, and everything it brought.

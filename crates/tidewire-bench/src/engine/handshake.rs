@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::Interrupt;
 use crate::encode::{self, Qos, Version};
@@ -31,6 +31,17 @@ pub(super) struct Session {
     pub(super) stream: TcpStream,
     /// Publishes at QoS 1 and 2 that the broker takes unacknowledged.
     pub(super) receive_maximum: u16,
+}
+
+/// Says DISCONNECT on all connections, then closes them so that none lingers in the system for a minute: thousands of
+/// those would be in the way of the next run's.
+pub(super) fn part_all(mut sessions: Vec<Session>) {
+    for session in &mut sessions {
+        let _may_be_gone = session.stream.write_all(&encode::DISCONNECT);
+    }
+    for session in &sessions {
+        let _lingers_at_worst = SockRef::from(&session.stream).set_linger(Some(Duration::ZERO));
+    }
 }
 
 /// What a connection says first.
@@ -131,6 +142,12 @@ fn connect_from(source: Option<SocketAddr>, addr: SocketAddr) -> io::Result<TcpS
         return TcpStream::connect(addr);
     };
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+        // Or else the port belongs to this connection alone, whatever its destination, for a minute after its end.
+        setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    }
     socket.bind(&source.into())?;
     socket.connect(&addr.into())?;
     Ok(socket.into())

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::handshake::{Greeting, open_all};
+use super::handshake::{Greeting, open_all, part_all};
 use super::{Gauge, Options, Tally, run_id, topic_root};
 use crate::encode::{Qos, Version};
 use crate::error::Result;
@@ -36,8 +36,10 @@ pub(super) fn run(
     std::thread::sleep(SETTLE);
     let wall = begun.elapsed();
     gauge.end()?;
+    let units = sessions.len() as u64;
+    part_all(sessions);
     Ok(Tally {
-        units: sessions.len() as u64,
+        units,
         wall,
         faults: Faults::default(),
         latency: None,

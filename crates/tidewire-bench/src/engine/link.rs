@@ -1,9 +1,11 @@
 //! One non-blocking connection: batched reads into a shared buffer, batched writes.
 
 use std::io::{ErrorKind, Read, Write};
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use crate::encode::Version;
 use crate::error::{BenchError, Result};
@@ -108,6 +110,12 @@ impl Link {
     /// Writes as much of `bytes` as the socket takes; returns how many bytes that was.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         write_some(&mut self.stream, bytes)
+    }
+
+    /// Says `farewell`, and has the socket leave nothing behind when it is dropped.
+    pub(super) fn part(&mut self, farewell: &[u8]) {
+        let _may_be_gone = write_some(&mut self.stream, farewell);
+        let _lingers_at_worst = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     pub(super) fn has_output(&self) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 
-use crate::error::{BenchError, Result};
+use crate::error::Result;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Pacer;
@@ -19,7 +19,8 @@ mod linux {
     use mio::unix::SourceFd;
     use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-    use super::{BenchError, Duration, Registry, Result, Token};
+    use super::{Duration, Registry, Result, Token};
+    use crate::error::BenchError;
 
     /// A kernel timer that the poll waits for.
     #[derive(Debug)]
@@ -68,18 +69,14 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod spinning {
-    use super::{BenchError, Duration, Registry, Result, Token};
+    use super::{Duration, Registry, Result, Token};
 
     /// Without a kernel timer the engine polls without waiting.
     #[derive(Debug)]
     pub(in crate::engine) struct Pacer;
 
     impl Pacer {
-        pub(in crate::engine) fn new(
-            _: Duration,
-            _: &Registry,
-            _: Token,
-        ) -> Result<Self, BenchError> {
+        pub(in crate::engine) fn new(_: Duration, _: &Registry, _: Token) -> Result<Self> {
             Ok(Self)
         }
 
