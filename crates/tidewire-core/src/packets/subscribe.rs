@@ -13,7 +13,7 @@ use crate::shared::MemberOptions;
 use crate::subscriptions::Subscription;
 use tidewire_codec::{
     Packet, PacketId, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
-    SubscriptionOptions, topic,
+    SubscriptionOptions, Version, topic,
 };
 
 /// A SUBSCRIBE that is being worked through.
@@ -221,12 +221,7 @@ impl Core {
         let Some(conn) = self.conns.get(key) else {
             return;
         };
-        let v5 = conn.version.is_v5();
-        let reasons = if v5 {
-            pending.reasons
-        } else {
-            pending.reasons.into_iter().map(v3_return_code).collect()
-        };
+        let reasons = answers_in(conn.version, &pending);
         let suback = SubAck {
             packet_id: pending.packet_id,
             properties: Properties::EMPTY,
@@ -248,11 +243,15 @@ fn granted(options: SubscriptionOptions) -> ReasonCode {
     }
 }
 
-/// MQTT 3.1.1 has one code for every failure \[3.1.1 MQTT-3.9.3-2\].
-fn v3_return_code(reason: ReasonCode) -> ReasonCode {
-    if reason.is_error() {
-        ReasonCode::UnspecifiedError
-    } else {
-        reason
-    }
+/// The reasons as a version can say them. MQTT 3.1.1 has one code for every failure \[3.1.1 MQTT-3.9.3-2\]. MQTT 3.1 has
+/// none: a refused filter is answered as if it had been granted.
+fn answers_in(version: Version, pending: &PendingSubscribe) -> Vec<ReasonCode> {
+    let answers = pending.reasons.iter().zip(&pending.filters);
+    let answer =
+        |(reason, (_, options)): (&ReasonCode, &(Box<str>, SubscriptionOptions))| match version {
+            Version::V311 if reason.is_error() => ReasonCode::UnspecifiedError,
+            Version::V31 if reason.is_error() => granted(*options),
+            _ => *reason,
+        };
+    answers.map(answer).collect()
 }

@@ -56,6 +56,8 @@ enum Heard {
 struct Client {
     link: Option<usize>,
     version: Option<Version>,
+    /// What was sent before it was known which version is spoken.
+    sent: Vec<u8>,
     inbox: VecDeque<Heard>,
 }
 
@@ -355,6 +357,11 @@ impl Player {
 
     fn send(&mut self, client: &str, bytes: &[u8]) -> Result<(), String> {
         let link = self.link(client)?;
+        let known = self.clients.entry(client.to_owned()).or_default();
+        if known.version.is_none() {
+            known.sent.extend_from_slice(bytes);
+            known.version = spoken_version(&known.sent);
+        }
         self.net.send(link, bytes);
         self.listen()
     }
@@ -367,7 +374,10 @@ impl Player {
     fn cut(&mut self, client: &str, end: TransportEnd) -> Result<(), String> {
         let link = self.link(client)?;
         self.net.cut(link, end);
-        self.clients.entry(client.to_owned()).or_default().link = None;
+        let known = self.clients.entry(client.to_owned()).or_default();
+        known.link = None;
+        known.version = None;
+        known.sent.clear();
         self.listen()
     }
 
@@ -645,6 +655,7 @@ impl Player {
                 client.inbox.push_back(Heard::Closed);
                 client.link = None;
                 client.version = None;
+                client.sent.clear();
             }
         }
         Ok(())
@@ -817,6 +828,19 @@ fn answer_of(text: &str) -> Result<Answer, String> {
         },
         _ => return Err(format!("`{}` is no answer", first.text())),
     })
+}
+
+/// The version in which a CONNECT, however odd, will be answered.
+fn spoken_version(sent: &[u8]) -> Option<Version> {
+    let level_behind = |name: &[u8]| {
+        let at = sent.windows(name.len()).position(|window| window == name)?;
+        sent.get(at + name.len()).copied()
+    };
+    match level_behind(b"MQTT") {
+        Some(5..) => Some(Version::V5),
+        Some(_) => Some(Version::V311),
+        None => level_behind(b"MQIsdp").map(|_| Version::V31),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

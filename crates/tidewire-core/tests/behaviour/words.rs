@@ -6,7 +6,7 @@ use std::fmt;
 use tidewire_codec::{
     Ack, Auth, Connect, Disconnect, Packet, PacketId, PacketType, Properties, Property, Publish,
     Qos, ReasonCode, RetainHandling, Subscribe, Subscription, SubscriptionOptions, Unsubscribe,
-    Version, Will,
+    Version, Will, wire,
 };
 
 /// One word of a line: `topic`, `"quoted"`, `key=value`, `key="quoted"`; `"x"*3` is `"xxx"`.
@@ -15,6 +15,8 @@ pub(crate) struct Word {
     pub(crate) key: Option<String>,
     pub(crate) value: Vec<u8>,
     pub(crate) quoted: bool,
+    /// Letters stood directly before the quotation; they are the value's first.
+    prefixed: bool,
 }
 
 impl Word {
@@ -77,20 +79,27 @@ fn next_word(bytes: &[u8]) -> Result<(Word, &[u8]), String> {
     };
     let mut value = value.to_vec();
     let quoted = rest.first() == Some(&b'"');
+    let prefixed = quoted && !value.is_empty();
     if quoted {
-        let (text, after) = quoted_text(&rest[1..])?;
-        value.extend_from_slice(&text);
+        let (mut text, after) = quoted_text(&rest[1..])?;
         rest = after;
         if let Some(factor) = rest.strip_prefix(b"*") {
             let digits = factor.iter().take_while(|b| b.is_ascii_digit()).count();
             let times: usize = String::from_utf8_lossy(&factor[..digits])
                 .parse()
                 .map_err(|_| "no number after *")?;
-            value = value.repeat(times);
+            text = text.repeat(times);
             rest = &factor[digits..];
         }
+        value.extend_from_slice(&text);
     }
-    Ok((Word { key, value, quoted }, rest))
+    let word = Word {
+        key,
+        value,
+        quoted,
+        prefixed,
+    };
+    Ok((word, rest))
 }
 
 fn quoted_text(bytes: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
@@ -119,24 +128,31 @@ fn hex_byte(digits: &str) -> Result<u8, String> {
     u8::from_str_radix(digits, 16).map_err(|_| format!("`{digits}` is not a byte in hex"))
 }
 
-/// Bytes written as `30 05`, `"text"` and `s"text"` (behind its two-byte length).
+/// Bytes written as `30 05`, `"text"`, `s"text"` (behind its two-byte length) and `len` (the length of all that follows,
+/// as a fixed header has it).
 pub(crate) fn hex(words: &[Word]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    for word in words {
-        if !word.quoted {
-            let text = word.text();
-            for at in (0..text.len()).step_by(2) {
-                bytes.push(hex_byte(text.get(at..at + 2).ok_or("half a byte in hex")?)?);
+    for (at, word) in words.iter().enumerate() {
+        match word.value.strip_prefix(b"s") {
+            Some(text) if word.prefixed => {
+                let length = u16::try_from(text.len()).map_err(|_| "too long")?;
+                bytes.extend(length.to_be_bytes());
+                bytes.extend_from_slice(text);
             }
-        } else if let Some(text) = word.value.strip_prefix(b"s") {
-            bytes.extend(
-                u16::try_from(text.len())
-                    .map_err(|_| "too long")?
-                    .to_be_bytes(),
-            );
-            bytes.extend_from_slice(text);
-        } else {
-            bytes.extend_from_slice(&word.value);
+            _ if word.quoted => bytes.extend_from_slice(&word.value),
+            _ if word.is_plain("len") => {
+                let rest = hex(&words[at + 1..])?;
+                let length = u32::try_from(rest.len()).map_err(|_| "too long")?;
+                wire::put_varint(&mut bytes, length);
+                bytes.extend(rest);
+                return Ok(bytes);
+            }
+            _ => {
+                let text = word.text();
+                for at in (0..text.len()).step_by(2) {
+                    bytes.push(hex_byte(text.get(at..at + 2).ok_or("half a byte in hex")?)?);
+                }
+            }
         }
     }
     Ok(bytes)
@@ -676,6 +692,7 @@ fn positions(name: &str, words: &[Word]) -> Result<Vec<Word>, String> {
             key: Some("codes".into()),
             value: list.join(",").into_bytes(),
             quoted: true,
+            prefixed: false,
         });
     }
     Ok(expected)
