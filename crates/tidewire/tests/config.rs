@@ -146,7 +146,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "columns count characters",
         "[broker]\n\"ä\" = 1\npid_file = \"ä\"\nworkers = true\n",
         "c.toml:2:1: unknown key `ä` in [broker]\n  help: `tidewire config-reference` lists the keys of [broker]\n\
-         c.toml:4:11: `workers`: takes a whole number of threads, not true\n  help: allowed are 0 to 1024\n",
+         c.toml:4:11: `workers`: takes a whole number of threads, not true\n  help: allowed are 0 to 128\n",
     ),
 ];
 

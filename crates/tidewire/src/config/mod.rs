@@ -3,9 +3,11 @@
 //! [`table`] declares every key once. The reader ([`read`]), the suggestions ([`suggest`]) and the reference
 //! ([`reference`]) know no key by name: they walk the table.
 
+mod accept;
 mod diagnostic;
 mod key;
 mod limits;
+mod listeners;
 mod read;
 pub(crate) mod reference;
 mod suggest;

@@ -2,17 +2,9 @@
 
 use super::key::{Access, Key, Kind, Reload, Section};
 use super::value::Value;
-use super::{LogFormat, limits};
+use super::{LogFormat, limits, listeners};
 use std::path::PathBuf;
-use tidewire_codec::Version;
 use tidewire_core::SharedStrategy;
-
-/// Words for the protocol versions.
-const VERSIONS: &[(&str, Version)] = &[
-    ("3.1", Version::V31),
-    ("3.1.1", Version::V311),
-    ("5", Version::V5),
-];
 
 /// Words for the ways to pick a member of a shared group.
 const STRATEGIES: &[(&str, SharedStrategy)] = &[
@@ -28,7 +20,7 @@ const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", 
 
 /// All keys, section by section.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(limits::KEYS)
+    listeners::KEYS.iter().chain(KEYS).chain(limits::KEYS)
 }
 
 /// The key of that name in that section.
@@ -37,7 +29,7 @@ pub(super) fn find(section: Section, name: &str) -> Option<&'static Key> {
 }
 
 /// A key that takes a restart; the table's usual row.
-const fn key(
+pub(super) const fn key(
     section: Section,
     name: &'static str,
     kind: Kind,
@@ -56,126 +48,8 @@ const fn key(
     }
 }
 
+/// The keys of `[broker]`, `[log]` and `[metrics]`.
 static KEYS: &[Key] = &[
-    key(
-        Section::Listener,
-        "name",
-        Kind::Text { max_bytes: 64 },
-        "",
-        "Name in logs, metrics and `tidewire ctl`; no two listeners share one.",
-        Access::Listener {
-            get: |listener| Value::Text(listener.name.clone()),
-            set: |listener, value| listener.name = value.into_text(),
-        },
-    ),
-    key(
-        Section::Listener,
-        "url",
-        Kind::Url,
-        "",
-        "Where the listener opens: `tcp://host:port`. An IPv6 address stands in brackets. Port 0 lets the system choose.",
-        Access::Listener {
-            get: |listener| Value::Url(listener.url.clone()),
-            set: |listener, value| {
-                if let Value::Url(url) = value {
-                    listener.url = url;
-                }
-            },
-        },
-    ),
-    key(
-        Section::Listener,
-        "allow_anonymous",
-        Kind::Flag,
-        "",
-        "Whether clients come in without proving who they are. Unset, it is `true` on loopback addresses and `false` elsewhere; \
-         a listener beyond loopback that would let nobody in is refused at the start.",
-        Access::Listener {
-            get: |listener| listener.allow_anonymous.map_or(Value::Unset, Value::Flag),
-            set: |listener, value| listener.allow_anonymous = Some(value == Value::Flag(true)),
-        },
-    ),
-    key(
-        Section::Listener,
-        "versions",
-        Kind::Choices(&["3.1", "3.1.1", "5"]),
-        "",
-        "Protocol versions that are served; a client of another one is refused.",
-        Access::Listener {
-            get: |listener| {
-                Value::Choices(
-                    listener
-                        .versions
-                        .iter()
-                        .map(|version| word(VERSIONS, version))
-                        .collect(),
-                )
-            },
-            set: |listener, value| {
-                if let Value::Choices(words) = value {
-                    listener.versions = words
-                        .into_iter()
-                        .filter_map(|text| meaning(VERSIONS, text))
-                        .collect();
-                }
-            },
-        },
-    ),
-    key(
-        Section::Listener,
-        "max_connections",
-        Kind::Integer {
-            min: 0,
-            max: 4_294_967_295,
-        },
-        "connections",
-        "Connections at a time; more are closed as they arrive. 0 leaves the bound to the operating system.",
-        Access::Listener {
-            get: |listener| Value::Integer(listener.max_connections.into()),
-            set: |listener, value| listener.max_connections = value.narrow(),
-        },
-    ),
-    key(
-        Section::Listener,
-        "tcp_nodelay",
-        Kind::Flag,
-        "",
-        "Whether small packets leave at once (TCP_NODELAY). `false` may save packets on slow links and costs latency.",
-        Access::Listener {
-            get: |listener| Value::Flag(listener.tcp_nodelay),
-            set: |listener, value| listener.tcp_nodelay = value == Value::Flag(true),
-        },
-    ),
-    key(
-        Section::Listener,
-        "backlog",
-        Kind::Integer {
-            min: 1,
-            max: 65_535,
-        },
-        "connections",
-        "Connections that the system holds until the broker accepts them; the system may have a lower bound of its own.",
-        Access::Listener {
-            get: |listener| Value::Integer(listener.backlog.into()),
-            set: |listener, value| listener.backlog = value.narrow(),
-        },
-    ),
-    key(
-        Section::Listener,
-        "response_information",
-        Kind::Text { max_bytes: 65_535 },
-        "",
-        "Answer to a client of MQTT 5.0 that requests response information: the prefix of its response topics.",
-        Access::Listener {
-            get: |listener| {
-                listener
-                    .response_information
-                    .clone()
-                    .map_or(Value::Unset, Value::Text)
-            },
-            set: |listener, value| listener.response_information = Some(value.into_text()),
-        },
-    ),
     key(
         Section::Broker,
         "workers",
@@ -299,14 +173,16 @@ fn path(path: Option<&PathBuf>) -> Value {
     path.map_or(Value::Unset, |path| Value::Text(path.display().to_string()))
 }
 
-fn word<T: PartialEq>(words: &[(&'static str, T)], meaning: &T) -> &'static str {
+/// The word for a meaning.
+pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], meaning: &T) -> &'static str {
     words
         .iter()
         .find(|(_, known)| known == meaning)
         .map_or("", |(word, _)| word)
 }
 
-fn meaning<T: Copy>(words: &[(&'static str, T)], word: &str) -> Option<T> {
+/// The meaning of a word.
+pub(super) fn meaning<T: Copy>(words: &[(&'static str, T)], word: &str) -> Option<T> {
     words
         .iter()
         .find(|(known, _)| *known == word)
