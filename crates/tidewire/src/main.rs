@@ -34,7 +34,11 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => serve::run(serve),
-        Command::Ctl(ctl) => control::client::run(ctl).and_then(|text| print(&text)),
+        Command::Ctl(ctl) => {
+            let outcome = control::client::run(ctl)?;
+            print(&outcome.text)?;
+            outcome.failure.map_or(Ok(()), Err)
+        }
         Command::CheckConfig(check) => match check::run(check) {
             Verdict::Right(text) => print(&text),
             Verdict::Wrong { failure, report } => report

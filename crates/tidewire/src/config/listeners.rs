@@ -19,7 +19,7 @@ pub(super) static KEYS: &[Key] = &[
         "name",
         Kind::Text { max_bytes: 64 },
         "",
-        "Name in logs, metrics and `tidewire ctl`; no two listeners share one.",
+        "Name in the banner, in `tidewire ctl` and in logs; no two listeners share one.",
         Access::Listener {
             get: |listener| Value::Text(listener.name.clone()),
             set: |listener, value| listener.name = value.into_text(),

@@ -17,8 +17,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is read: a list of clients is the longest.
 const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Runs the command; the text is what to print.
-pub(crate) fn run(ctl: &Ctl) -> Result<String, Failure> {
+/// What a broker answered.
+pub(crate) struct Outcome {
+    /// For standard output.
+    pub(crate) text: String,
+    /// Why the broker did not do it.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Runs the command; an error means that there was no answer.
+pub(crate) fn run(ctl: &Ctl) -> Result<Outcome, Failure> {
     let data_dir = match &ctl.data {
         Some(path) => path.clone(),
         None => data_dir::default_path()?,
@@ -39,12 +47,22 @@ pub(crate) fn run(ctl: &Ctl) -> Result<String, Failure> {
     )?;
     let answer: Answer = serde_json::from_str(&line)
         .map_err(|error| failed(&format!("an answer it cannot mean: {error}")))?;
-    if ctl.json && answer.ok {
-        return Ok(line);
-    }
     match (answer.body, answer.refusal) {
-        (Some(body), _) if answer.ok => Ok(show(&body)),
-        (_, Some(refusal)) => Err(Failure::new(exit::Status::Failed, refusal.message)),
+        (Some(body), _) if answer.ok => {
+            let text = if ctl.json { line } else { show(&body) };
+            Ok(Outcome {
+                text,
+                failure: None,
+            })
+        }
+        (_, Some(refusal)) => {
+            let text = if ctl.json { line } else { String::new() };
+            let failure = Failure::new(exit::Status::Failed, refusal.message);
+            Ok(Outcome {
+                text,
+                failure: Some(failure),
+            })
+        }
         _ => Err(failed("an answer of another version")),
     }
 }
