@@ -99,6 +99,13 @@ fn unknown_client_is_a_failure() {
         "{}",
         finished.stderr
     );
+    let finished = ctl(&folder, &["kick", "nobody", "--json"]);
+    assert_eq!(finished.code, Some(1));
+    let answer: Json = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!(
+        (&answer["ok"], &answer["error"]),
+        (&false.into(), &"unknown_client".into())
+    );
 }
 
 #[test]
