@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::mail::{Item, Run};
 use crate::message::{Message, Origin, Parts, SHARED_PAYLOAD_MIN_BYTES};
 use crate::route::interest::Interest;
-use crate::route::routes::{Route, Target};
+use crate::route::routes::{Audience, Route, Target};
 use std::sync::Arc;
 use tidewire_codec::{Qos, ReasonCode};
 
@@ -97,7 +97,8 @@ impl Core {
         } else {
             Matched::Somebody
         };
-        if matched == Matched::Nobody {
+        // What the broker says of itself is seldom listened to; counting it would hide the clients' losses.
+        if matched == Matched::Nobody && parts.origin.is_some() {
             self.stats.dropped_no_subscriber += 1;
         }
         let mut message = message.cloned();
@@ -255,7 +256,11 @@ impl Target {
         Self {
             session: subscriber.session,
             qos: subscriber.options.qos,
-            no_local: subscriber.options.no_local,
+            audience: if subscriber.options.no_local {
+                Audience::Others
+            } else {
+                Audience::Everybody
+            },
             retain_as_published: subscriber.options.retain_as_published,
             identifiers: match subscriber.identifier {
                 0 => Identifiers::None,
@@ -266,22 +271,58 @@ impl Target {
 }
 
 /// One copy for a session with several matching subscriptions: the highest QoS, all identifiers, the flag as published
-/// if any asks for it, and its own messages unless none wants them.
+/// if any asks for it. Of the session's own messages those with No Local know nothing.
 fn merge_targets(targets: &mut Vec<Target>) {
     if targets.len() < 2 {
         return;
     }
     targets.sort_by_key(|target| target.session);
-    targets.dedup_by(|later, kept| {
-        if later.session != kept.session {
-            return false;
+    let own: Vec<Target> = own_targets(targets);
+    targets.dedup_by(|later, kept| merge_into(kept, later));
+    for own in own {
+        let at = targets.partition_point(|target| target.session < own.session);
+        if let Some(others) = targets.get_mut(at) {
+            others.audience = Audience::Others;
         }
-        kept.qos = kept.qos.max(later.qos);
-        kept.no_local &= later.no_local;
-        kept.retain_as_published |= later.retain_as_published;
-        for id in later.identifiers.as_slice() {
-            kept.identifiers.add(*id);
+        targets.push(own);
+    }
+}
+
+/// For each session with No Local on some but not all of its subscriptions: those without it, merged.
+fn own_targets(sorted: &[Target]) -> Vec<Target> {
+    let mut own = Vec::new();
+    for group in sorted.chunk_by(|a, b| a.session == b.session) {
+        let mut hears_itself = group
+            .iter()
+            .filter(|target| target.audience == Audience::Everybody);
+        let Some(first) = hears_itself.next() else {
+            continue;
+        };
+        if group
+            .iter()
+            .all(|target| target.audience == Audience::Everybody)
+        {
+            continue;
         }
-        true
-    });
+        let mut merged = first.clone();
+        hears_itself.for_each(|other| {
+            merge_into(&mut merged, other);
+        });
+        merged.audience = Audience::Itself;
+        own.push(merged);
+    }
+    own
+}
+
+/// Adds a subscription to the one before it, if both are of one session.
+fn merge_into(kept: &mut Target, later: &Target) -> bool {
+    if later.session != kept.session {
+        return false;
+    }
+    kept.qos = kept.qos.max(later.qos);
+    kept.retain_as_published |= later.retain_as_published;
+    for id in later.identifiers.as_slice() {
+        kept.identifiers.add(*id);
+    }
+    true
 }
