@@ -312,7 +312,7 @@ impl Core {
             Packet::PubRel(ack) => self.on_pubrel(key, &ack),
             Packet::PubComp(ack) => self.on_pubcomp(key, &ack),
             Packet::Subscribe(subscribe) => self.on_subscribe(interest, key, subscribe)?,
-            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(key, &unsubscribe),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(key, &unsubscribe)?,
             Packet::PingReq => self.on_pingreq(key),
             Packet::Disconnect(disconnect) => self.on_disconnect(interest, key, &disconnect)?,
             Packet::Auth(auth) => self.on_auth(key, &auth)?,

@@ -5,7 +5,7 @@ use crate::keys::{ConnKey, SessionKey};
 use crate::mail::Run;
 use crate::message::{Message, Origin, Parts};
 use crate::outbound::{Delivery, Identifiers, Stage};
-use crate::route::routes::Target;
+use crate::route::routes::{Audience, Target};
 use crate::send::{Copy, REFILL_BELOW_BYTES, Sent};
 use std::sync::Arc;
 use tidewire_codec::{PacketType, Qos, ReasonCode};
@@ -29,8 +29,11 @@ impl Core {
         parts: &Parts<'_>,
         message: &mut Option<Message>,
     ) {
-        if target.no_local && self.is_from(target.session, parts.origin) {
-            return;
+        if target.audience != Audience::Everybody {
+            let own = self.is_from(target.session, parts.origin);
+            if own != (target.audience == Audience::Itself) {
+                return;
+            }
         }
         let qos = parts.qos.min(target.qos);
         let retain = parts.retain && target.retain_as_published;
@@ -139,7 +142,7 @@ impl Core {
         let fits = conn.version.is_v5() == run.v5
             && conn.outbound_aliases.is_none()
             && target.identifiers.is_none()
-            && !target.no_local
+            && target.audience == Audience::Everybody
             && run.frame_len <= conn.max_packet_size_bytes as usize;
         let room = conn.pending_bytes() + run.frames.len()
             <= self.config.limits.max_outbound_bytes as usize;

@@ -40,6 +40,9 @@ impl Core {
             .subscription_identifiers()
             .next()
             .unwrap_or(0);
+        for each in &subscribe.filters {
+            check_form(&each.filter)?;
+        }
         let filters = subscribe
             .filters
             .iter()
@@ -110,7 +113,6 @@ impl Core {
     fn check_filter(&self, filter: &str, options: SubscriptionOptions) -> Result<(), ReasonCode> {
         let limits = &self.config.limits;
         let shared = topic::split_shared(filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
-        topic::validate_filter(filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
         let behind = shared.map_or(filter, |shared| shared.filter);
         if topic::levels(behind).count() > usize::from(limits.max_topic_levels) {
             return Err(ReasonCode::TopicFilterInvalid);
@@ -233,6 +235,19 @@ impl Core {
             self.scan_retained(slot, &filter);
         }
     }
+}
+
+/// A filter that is no filter at all is a violation of the protocol, not a subscription that is refused \[5.0 MQTT-4.7.1-1\]
+/// \[3.1.1 MQTT-4.8.0-1\].
+pub(crate) fn check_form(filter: &str) -> Result<(), Failure> {
+    let valid = topic::validate_filter(filter).and_then(|_| topic::split_shared(filter));
+    let invalid = |error: tidewire_codec::TopicError| {
+        Failure::new(
+            ReasonCode::TopicFilterInvalid,
+            format!("topic filter is not valid: {error}"),
+        )
+    };
+    valid.map(drop).map_err(invalid)
 }
 
 fn granted(options: SubscriptionOptions) -> ReasonCode {

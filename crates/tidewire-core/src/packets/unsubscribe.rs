@@ -1,12 +1,21 @@
 //! UNSUBSCRIBE, and the end of a session's subscriptions.
 
+use crate::conn::Failure;
 use crate::core::Core;
 use crate::keys::{ConnKey, SessionKey};
+use crate::packets::subscribe::check_form;
 use crate::route::interest::Change;
 use tidewire_codec::{Packet, Properties, ReasonCode, UnsubAck, Unsubscribe, topic};
 
 impl Core {
-    pub(crate) fn on_unsubscribe(&mut self, key: ConnKey, unsubscribe: &Unsubscribe<'_>) {
+    pub(crate) fn on_unsubscribe(
+        &mut self,
+        key: ConnKey,
+        unsubscribe: &Unsubscribe<'_>,
+    ) -> Result<(), Failure> {
+        for filter in &unsubscribe.filters {
+            check_form(filter)?;
+        }
         let slot = self.session_of(key);
         let reasons = unsubscribe
             .filters
@@ -22,6 +31,7 @@ impl Core {
                 reasons,
             }),
         );
+        Ok(())
     }
 
     fn unsubscribe_one(&mut self, slot: u32, filter: &str) -> ReasonCode {

@@ -12,7 +12,7 @@ use tidewire_codec::Qos;
 pub(crate) struct Route {
     pub(crate) topic: String,
     hash: u64,
-    /// Sessions of this worker, one entry each however many of their subscriptions match.
+    /// Sessions of this worker, one entry each (two with No Local on some) however many of their subscriptions match.
     pub(crate) targets: Vec<Target>,
     /// Slots of the shared groups that this worker owns.
     pub(crate) groups: Vec<u32>,
@@ -22,15 +22,25 @@ pub(crate) struct Route {
     pub(crate) epochs: (u64, u64),
 }
 
-/// One session's share in a route: its matching subscriptions merged \[5.0 MQTT-3.3.4-2\].
+/// One session's share in a route: its matching subscriptions merged \[5.0 MQTT-3.3.4-2\]. A session that has No Local on
+/// some of them has two: one for other clients' messages, one for its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) session: u32,
     pub(crate) qos: Qos,
-    /// All matching subscriptions have No Local.
-    pub(crate) no_local: bool,
+    pub(crate) audience: Audience,
     pub(crate) retain_as_published: bool,
     pub(crate) identifiers: Identifiers,
+}
+
+/// Whose messages a target takes \[5.0 MQTT-3.8.3-3\].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Audience {
+    Everybody,
+    /// Every matching subscription has No Local, or those without it have a target of their own.
+    Others,
+    /// The session itself: what its matching subscriptions without No Local say, where others have it.
+    Itself,
 }
 
 impl Route {
