@@ -17,6 +17,8 @@ pub(crate) struct Conn {
     pub(crate) generation: u32,
     pub(crate) phase: Phase,
     pub(crate) peer: Arc<PeerFacts>,
+    /// The peer's listener, here because every PUBLISH looks at it.
+    pub(crate) listener: u16,
     /// Known once CONNECT has come; until then the newest.
     pub(crate) version: Version,
     /// Bytes for the transport.
@@ -27,6 +29,8 @@ pub(crate) struct Conn {
     pub(crate) dirty: bool,
     /// The question that holds this connection's further input.
     pub(crate) gate: Option<Ticket>,
+    /// The session has something to send as soon as the socket has room.
+    pub(crate) owed: bool,
     /// Held by the worker's memory budget.
     pub(crate) paused: bool,
     /// Slot of the session while live.
@@ -45,6 +49,8 @@ pub(crate) struct Conn {
     pub(crate) outbound_aliases: Option<Box<OutboundAliases>>,
     /// Enhanced authentication, if CONNECT named a method.
     pub(crate) authentication_method: Option<Box<str>>,
+    /// The client has begun to authenticate anew and the exchange goes on.
+    pub(crate) reauthenticating: bool,
 }
 
 /// How far a connection has come.
@@ -65,12 +71,14 @@ impl Conn {
         Self {
             generation,
             phase: Phase::Opened,
+            listener: peer.listener,
             peer,
             version: Version::V5,
             out: OutQueue::new(),
             backlog: OutQueue::new(),
             dirty: false,
             gate: None,
+            owed: false,
             paused: false,
             session: u32::MAX,
             last_route: NO_ROUTE,
@@ -81,6 +89,7 @@ impl Conn {
             inbound_aliases: None,
             outbound_aliases: None,
             authentication_method: None,
+            reauthenticating: false,
         }
     }
 
@@ -104,7 +113,7 @@ impl Conn {
 /// The connections, at the places that the driver chose.
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
-    slots: Vec<Option<Box<Conn>>>,
+    slots: Vec<Option<Conn>>,
 }
 
 impl Conns {
@@ -114,14 +123,14 @@ impl Conns {
             self.slots.resize_with(at + 1, || None);
         }
         if let Some(place) = self.slots.get_mut(at) {
-            *place = Some(Box::new(conn));
+            *place = Some(conn);
         }
     }
 
     pub(crate) fn get(&self, key: ConnKey) -> Option<&Conn> {
         self.slots
             .get(key.slot as usize)?
-            .as_deref()
+            .as_ref()
             .filter(|conn| conn.generation == key.generation)
     }
 
@@ -129,18 +138,18 @@ impl Conns {
     pub(crate) fn get_mut(&mut self, key: ConnKey) -> Option<&mut Conn> {
         self.slots
             .get_mut(key.slot as usize)?
-            .as_deref_mut()
+            .as_mut()
             .filter(|conn| conn.generation == key.generation)
     }
 
-    pub(crate) fn remove(&mut self, key: ConnKey) -> Option<Box<Conn>> {
+    pub(crate) fn remove(&mut self, key: ConnKey) -> Option<Conn> {
         self.get(key)?;
         self.slots.get_mut(key.slot as usize)?.take()
     }
 
     /// The keys of all connections, in order of their slots.
     pub(crate) fn keys(&self) -> Vec<ConnKey> {
-        let key = |(slot, place): (usize, &Option<Box<Conn>>)| {
+        let key = |(slot, place): (usize, &Option<Conn>)| {
             let slot = u32::try_from(slot).ok()?;
             place.as_ref().map(|conn| ConnKey {
                 slot,

@@ -156,7 +156,7 @@ impl Core {
             conn.backlog
                 .move_front_to(&mut self.pool, &mut conn.out, BACKLOG_FROM_BYTES);
         }
-        if conn.is_live() && conn.pending_bytes() < REFILL_BELOW_BYTES {
+        if conn.owed && conn.is_live() && conn.pending_bytes() < REFILL_BELOW_BYTES {
             let session = conn.session;
             self.pump(session);
         }

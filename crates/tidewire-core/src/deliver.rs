@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::keys::{ConnKey, SessionKey};
-use crate::mail::Run;
+use crate::mail::{Publisher, Run};
 use crate::message::{Message, Origin, Parts};
 use crate::outbound::{Delivery, Identifiers, Stage};
 use crate::route::routes::{Audience, Target};
@@ -130,7 +130,7 @@ impl Core {
 
     /// A run of QoS 0 frames to one session: one block copy where the frames fit as they are.
     #[inline]
-    pub(crate) fn deliver_run(&mut self, target: &Target, origin: &Arc<Origin>, run: &Run<'_>) {
+    pub(crate) fn deliver_run(&mut self, target: &Target, from: Publisher<'_>, run: &Run<'_>) {
         let Some(session) = self.sessions.in_slot_mut(target.session) else {
             return;
         };
@@ -147,7 +147,7 @@ impl Core {
         let room = conn.pending_bytes() + run.frames.len()
             <= self.config.limits.max_outbound_bytes as usize;
         if held || !fits || !room {
-            return self.deliver_frames(target, origin, run);
+            return self.deliver_frames(target, from, run);
         }
         let late = !conn.backlog.is_empty() || conn.out.len() > crate::send::BACKLOG_FROM_BYTES;
         let queue = if late {
@@ -165,9 +165,12 @@ impl Core {
         self.count_published(count as u64, count * (run.frame_len - run.payload_at));
     }
 
-    fn deliver_frames(&mut self, target: &Target, origin: &Arc<Origin>, run: &Run<'_>) {
+    fn deliver_frames(&mut self, target: &Target, from: Publisher<'_>, run: &Run<'_>) {
+        let Some(origin) = self.origin_for(from) else {
+            return;
+        };
         for frame in run.each() {
-            let parts = self.parts_of_frame(run, frame, origin);
+            let parts = self.parts_of_frame(run, frame, &origin);
             self.deliver(target, &parts, &mut None);
         }
     }
@@ -223,8 +226,12 @@ impl Core {
             return;
         }
         outbound.enqueue(delivery);
+        let key = session.conn;
         self.stats.queued_messages += 1;
         self.stats.queued_bytes += bytes;
+        if let Some(conn) = key.and_then(|key| self.conns.get_mut(key)) {
+            conn.owed = true;
+        }
     }
 
     /// Sends what a session's client has room for: what a resumed connection must repeat first, then what waits, then
@@ -233,8 +240,18 @@ impl Core {
         loop {
             self.send_waiting(slot);
             if !self.begin_next_scan(slot) {
-                return;
+                break;
             }
+        }
+        let Some(session) = self.sessions.session_in(slot) else {
+            return;
+        };
+        let outbound = session.outbound.as_ref();
+        let owed = outbound
+            .is_some_and(|outbound| outbound.has_unsent() || !outbound.waiting().is_empty());
+        let key = session.conn;
+        if let Some(conn) = key.and_then(|key| self.conns.get_mut(key)) {
+            conn.owed = owed;
         }
     }
 

@@ -51,6 +51,15 @@ pub(crate) struct Run<'a> {
     pub(crate) payload_at: usize,
 }
 
+/// Who sent a [`Run`]. Most receivers do not ask, so what it would cost to know is paid only by those who do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Publisher<'a> {
+    /// A session of this worker, by its slot.
+    Here(u32),
+    /// A session of another one.
+    Elsewhere(&'a Arc<Origin>),
+}
+
 impl<'a> Run<'a> {
     pub(crate) fn each(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.frames.chunks_exact(self.frame_len.max(1))

@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::keys::WorkerId;
-use crate::mail::{Batch, Item, Run};
+use crate::mail::{Batch, Item, Publisher, Run};
 use crate::route::interest::Interest;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Core {
     fn on_run(&mut self, interest: &Interest, origin: &Arc<crate::Origin>, run: &Run<'_>) {
         let slot = self.route_of(interest, run.topic);
         let route = self.routes.take(slot);
-        self.deliver_run_here(interest, &route, origin, run);
+        self.deliver_run_here(interest, &route, Publisher::Elsewhere(origin), run);
         self.routes.put(slot, route);
     }
 

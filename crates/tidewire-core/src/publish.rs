@@ -2,7 +2,7 @@
 
 use crate::ack::{Permit, Received};
 use crate::core::Core;
-use crate::mail::{Item, Run};
+use crate::mail::{Item, Publisher, Run};
 use crate::message::{Message, Origin, Parts, SHARED_PAYLOAD_MIN_BYTES};
 use crate::route::interest::Interest;
 use crate::route::routes::{Audience, Route, Target};
@@ -139,18 +139,22 @@ impl Core {
         &mut self,
         interest: &Interest,
         slot: u32,
-        origin: &Arc<Origin>,
+        session: u32,
         run: &Run<'_>,
     ) {
         let route = self.routes.take(slot);
         if route.leads_nowhere() {
             self.stats.dropped_no_subscriber += run.count() as u64;
         }
-        let topic_at = run.payload_at - usize::from(run.v5) - run.topic.len();
-        for worker in route.workers.iter() {
-            self.outbox.send_run(worker, origin, run, topic_at);
+        let from = Publisher::Here(session);
+        let remote = !route.workers.is_empty();
+        if let Some(origin) = remote.then(|| self.origin_for(from)).flatten() {
+            let topic_at = run.payload_at - usize::from(run.v5) - run.topic.len();
+            for worker in route.workers.iter() {
+                self.outbox.send_run(worker, &origin, run, topic_at);
+            }
         }
-        self.deliver_run_here(interest, &route, origin, run);
+        self.deliver_run_here(interest, &route, from, run);
         self.routes.put(slot, route);
     }
 
@@ -158,20 +162,31 @@ impl Core {
         &mut self,
         interest: &Interest,
         route: &Route,
-        origin: &Arc<Origin>,
+        from: Publisher<'_>,
         run: &Run<'_>,
     ) {
         for target in &route.targets {
-            self.deliver_run(target, origin, run);
+            self.deliver_run(target, from, run);
         }
         if route.groups.is_empty() {
             return;
         }
+        let Some(origin) = self.origin_for(from) else {
+            return;
+        };
         for frame in run.each() {
-            let parts = self.parts_of_frame(run, frame, origin);
+            let parts = self.parts_of_frame(run, frame, &origin);
             for group in &route.groups {
                 self.dispatch_to_group(interest, *group, &parts, &mut None, 0);
             }
+        }
+    }
+
+    /// The origin of a run, for those who need to know.
+    pub(crate) fn origin_for(&self, publisher: Publisher<'_>) -> Option<Arc<Origin>> {
+        match publisher {
+            Publisher::Here(session) => self.origin_of(session),
+            Publisher::Elsewhere(origin) => Some(Arc::clone(origin)),
         }
     }
 
@@ -213,6 +228,19 @@ impl Core {
     /// Makes the route in a slot anew if an index has changed since.
     #[inline]
     pub(crate) fn refresh_route(&mut self, interest: &Interest, slot: u32) {
+        let alone = self.config.workers == 1;
+        let others = if alone {
+            0
+        } else {
+            interest.epochs().changes()
+        };
+        let state = (self.epochs.changes(), others);
+        if !self.routes.is_current(slot, state) {
+            self.check_route(interest, slot, state);
+        }
+    }
+
+    fn check_route(&mut self, interest: &Interest, slot: u32, state: (u64, u64)) {
         let mut route = self.routes.take(slot);
         let others = if self.config.workers == 1 {
             0
@@ -224,6 +252,7 @@ impl Core {
             self.rebuild_route(interest, &mut route);
             route.epochs = epochs;
         }
+        route.seen = state;
         self.routes.put(slot, route);
     }
 

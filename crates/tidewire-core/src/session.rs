@@ -93,7 +93,7 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 struct Slot {
     generation: u32,
-    session: Option<Box<Session>>,
+    session: Option<Session>,
 }
 
 impl Sessions {
@@ -155,19 +155,19 @@ impl Sessions {
             });
         }
         if let Some(slot) = self.slots.get_mut(key.slot as usize) {
-            slot.session = Some(Box::new(session));
+            slot.session = Some(session);
         }
         let (slots, state) = (&self.slots, &self.state);
         self.by_name.insert_unique(hash, key.slot, |other| {
             let session = slots
                 .get(*other as usize)
-                .and_then(|slot| slot.session.as_deref());
+                .and_then(|slot| slot.session.as_ref());
             session.map_or(0, |session| state.hash_one(name_of(session)))
         });
         key
     }
 
-    pub(crate) fn remove(&mut self, key: SessionKey) -> Option<Box<Session>> {
+    pub(crate) fn remove(&mut self, key: SessionKey) -> Option<Session> {
         let hash = self.state.hash_one(name_of(self.get(key)?));
         if let Ok(entry) = self.by_name.find_entry(hash, |slot| *slot == key.slot) {
             entry.remove();
@@ -181,25 +181,25 @@ impl Sessions {
     pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
         let slot = self.slots.get(key.slot as usize)?;
         slot.session
-            .as_deref()
+            .as_ref()
             .filter(|_| slot.generation == key.generation)
     }
 
     pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         slot.session
-            .as_deref_mut()
+            .as_mut()
             .filter(|_| slot.generation == key.generation)
     }
 
     /// The session in a slot: for references that are taken out before the session goes, such as the index's.
     #[inline]
     pub(crate) fn in_slot_mut(&mut self, slot: u32) -> Option<&mut Session> {
-        self.slots.get_mut(slot as usize)?.session.as_deref_mut()
+        self.slots.get_mut(slot as usize)?.session.as_mut()
     }
 
     pub(crate) fn session_in(&self, slot: u32) -> Option<&Session> {
-        self.slots.get(slot as usize)?.session.as_deref()
+        self.slots.get(slot as usize)?.session.as_ref()
     }
 
     pub(crate) fn key_of(&self, slot: u32) -> Option<SessionKey> {

@@ -70,7 +70,7 @@ impl Core {
             return Ok(None);
         }
         let mut slot = conn.last_route;
-        let (listener, session) = (conn.peer.listener, conn.session);
+        let (listener, session) = (conn.listener, conn.session);
         if self.asks_about_publish(listener) {
             return Ok(None);
         }
@@ -104,17 +104,17 @@ impl Core {
         self.stats.packets_received += count;
         self.stats.publishes_received += count;
         self.stats.publish_bytes_received += count * (run.frame_len - payload_at) as u64;
-        let Some(origin) = self.origin_of(session) else {
-            return Ok(Some(len));
-        };
         if !self.fenced.is_empty() {
+            let Some(origin) = self.origin_of(session) else {
+                return Ok(Some(len));
+            };
             for frame in run.each() {
                 let parts = self.parts_of_frame(&run, frame, &origin);
                 self.publish(interest, &parts, None);
             }
             return Ok(Some(len));
         }
-        self.publish_run(interest, slot, &origin, &run);
+        self.publish_run(interest, slot, session, &run);
         Ok(Some(len))
     }
 

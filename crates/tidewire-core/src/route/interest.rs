@@ -120,6 +120,7 @@ pub struct Epochs {
     state: FixedState,
     buckets: Box<[u64; EPOCH_BUCKETS]>,
     wildcards: u64,
+    changes: u64,
 }
 
 /// The bucket of a topic in one [`Epochs`]; kept with a cached match it spares hashing the topic.
@@ -133,11 +134,13 @@ impl Epochs {
             state: FixedState::with_seed(seed),
             buckets: Box::new([0; EPOCH_BUCKETS]),
             wildcards: 0,
+            changes: 0,
         }
     }
 
     /// Notes that what `filter` leads to has changed.
     pub fn bump(&mut self, filter: &str) {
+        self.changes = self.changes.wrapping_add(1);
         let level = first_level(filter);
         if matches!(level, "+" | "#") {
             self.wildcards = self.wildcards.wrapping_add(1);
@@ -147,6 +150,12 @@ impl Epochs {
         if let Some(counter) = self.buckets.get_mut(usize::from(bucket.0)) {
             *counter = counter.wrapping_add(1);
         }
+    }
+
+    /// A number that changes with every bump: while it stands still, no cached match is stale.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// A number that changes whenever a filter that may match `topic` was bumped.

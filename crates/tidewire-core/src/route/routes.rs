@@ -18,6 +18,8 @@ pub(crate) struct Route {
     pub(crate) groups: Vec<u32>,
     /// Other workers that have somebody for the topic.
     pub(crate) workers: WorkerSet,
+    /// State of the two indexes when it was last found to be current.
+    pub(crate) seen: (u64, u64),
     /// Epochs of the two indexes that it was made under.
     pub(crate) epochs: (u64, u64),
 }
@@ -110,8 +112,17 @@ impl RouteCache {
             route.topic.push_str(topic);
             route.hash = hash;
             route.epochs = (u64::MAX, u64::MAX);
+            route.seen = (u64::MAX, u64::MAX);
         }
         slot
+    }
+
+    /// Whether the route in a slot was found to be current in this state of the indexes.
+    #[inline]
+    pub(crate) fn is_current(&self, slot: u32, state: (u64, u64)) -> bool {
+        self.routes
+            .get(slot as usize)
+            .is_some_and(|route| route.seen == state)
     }
 
     /// Takes a route out of its slot for the time of one publish; [`RouteCache::put`] brings it back.
