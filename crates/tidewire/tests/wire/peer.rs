@@ -3,7 +3,7 @@
 use crate::bytes::{Connect, V311, Version, publish, subscribe, text, unique_id};
 use crate::support::{TestBroker, read_packet};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// The variable that names another broker as `host:port`: then only what every broker must do is asked for.
@@ -13,25 +13,25 @@ const OTHER_BROKER: &str = "TIDEWIRE_WIRE_TARGET";
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The broker under test: ours, or the one that `TIDEWIRE_WIRE_TARGET` names.
-pub enum Target {
+pub(crate) enum Target {
     Ours(TestBroker),
     Other(SocketAddr),
 }
 
 impl Target {
     /// Starts ours unless another one is named.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         match std::env::var(OTHER_BROKER) {
             Ok(address) => Self::Other(address.parse().expect("host:port of a broker")),
             Err(_) => Self::Ours(TestBroker::start()),
         }
     }
 
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         matches!(self, Self::Ours(_))
     }
 
-    pub fn connect(&self) -> Peer {
+    pub(crate) fn connect(&self) -> Peer {
         let address = match self {
             Self::Ours(broker) => broker.address(),
             Self::Other(address) => *address,
@@ -43,7 +43,7 @@ impl Target {
     }
 
     /// A connection on which a client was admitted.
-    pub fn admitted(&self, version: Version) -> Peer {
+    pub(crate) fn admitted(&self, version: Version) -> Peer {
         let mut peer = self.connect();
         peer.send(&Connect::new(version).bytes());
         let connack = peer.packet().expect("a CONNACK");
@@ -57,31 +57,31 @@ impl Target {
 }
 
 /// A connection.
-pub struct Peer(TcpStream);
+pub(crate) struct Peer(TcpStream);
 
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
-pub struct End {
+pub(crate) struct End {
     /// The packets before the end.
-    pub packets: Vec<Vec<u8>>,
+    pub(crate) packets: Vec<Vec<u8>>,
     /// Whether the peer closed within the time limit.
-    pub closed: bool,
+    pub(crate) closed: bool,
 }
 
 impl Peer {
     /// Sends bytes; a connection that is already closed is no error here, the answer tells.
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes);
     }
 
     /// The next packet as it came; `None` at the end or when none comes in time.
-    pub fn packet(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
         let (first, body) = read_packet(&mut self.0)?;
         Some(crate::bytes::packet(first, &[&body]))
     }
 
     /// Sends PINGREQ and returns the packets that come before its answer; `None` if the connection ends instead.
-    pub fn packets_until_ping_response(&mut self) -> Option<Vec<Vec<u8>>> {
+    pub(crate) fn packets_until_ping_response(&mut self) -> Option<Vec<Vec<u8>>> {
         self.send(&[0xC0, 0]);
         let mut packets = Vec::new();
         loop {
@@ -93,8 +93,13 @@ impl Peer {
         }
     }
 
+    /// Says that nothing more will be sent.
+    pub(crate) fn shut_down(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+
     /// Reads until the other side closes.
-    pub fn end(mut self) -> End {
+    pub(crate) fn end(mut self) -> End {
         let mut packets = Vec::new();
         while let Some(packet) = self.packet() {
             packets.push(packet);
@@ -111,14 +116,14 @@ impl Peer {
 }
 
 /// Two clients that use the broker as they should, to see that it still serves them.
-pub struct HealthyPair {
+pub(crate) struct HealthyPair {
     publisher: Peer,
     subscriber: Peer,
     topic: String,
 }
 
 impl HealthyPair {
-    pub fn start(target: &Target) -> Self {
+    pub(crate) fn start(target: &Target) -> Self {
         let topic = format!("health/{}", unique_id());
         let mut subscriber = target.admitted(V311);
         subscriber.send(&subscribe(V311, &topic, 0));
@@ -132,7 +137,7 @@ impl HealthyPair {
     }
 
     /// One message through the old connections, and one new connection.
-    pub fn check(&mut self, target: &Target) -> Result<(), String> {
+    pub(crate) fn check(&mut self, target: &Target) -> Result<(), String> {
         self.publisher.send(&publish(V311, 0x02, &self.topic, 7));
         let puback = self.publisher.packet();
         if puback.as_deref() != Some(&[0x40, 2, 0, 7]) {

@@ -5,7 +5,7 @@ use crate::peer::{End, HealthyPair, Target};
 
 /// When a row's bytes are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub(crate) enum When {
     /// As the first bytes of a connection.
     First,
     /// After a client of the row's version was admitted.
@@ -14,7 +14,7 @@ pub enum When {
 
 /// What must come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The connection ends. In 5.0 with this reason, in CONNACK before admission and in DISCONNECT after it; in 3.x without a word.
     Ends(u8),
     /// CONNACK with this code and no session, then the end.
@@ -28,16 +28,21 @@ pub enum Outcome {
 }
 
 /// One thing that a peer may do, and what comes of it.
-pub struct Row {
-    pub name: String,
-    pub version: Version,
-    pub when: When,
-    pub bytes: Vec<u8>,
-    pub outcome: Outcome,
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    pub(crate) when: When,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) outcome: Outcome,
 }
 
 /// Bytes that open a connection.
-pub fn first(name: impl Into<String>, version: Version, bytes: Vec<u8>, outcome: Outcome) -> Row {
+pub(crate) fn first(
+    name: impl Into<String>,
+    version: Version,
+    bytes: Vec<u8>,
+    outcome: Outcome,
+) -> Row {
     Row {
         name: name.into(),
         version,
@@ -48,7 +53,12 @@ pub fn first(name: impl Into<String>, version: Version, bytes: Vec<u8>, outcome:
 }
 
 /// Bytes after CONNACK.
-pub fn then(name: impl Into<String>, version: Version, bytes: Vec<u8>, outcome: Outcome) -> Row {
+pub(crate) fn then(
+    name: impl Into<String>,
+    version: Version,
+    bytes: Vec<u8>,
+    outcome: Outcome,
+) -> Row {
     Row {
         name: name.into(),
         version,
@@ -59,25 +69,29 @@ pub fn then(name: impl Into<String>, version: Version, bytes: Vec<u8>, outcome: 
 }
 
 /// The same for 3.1.1 and 5.0.
-pub fn then_in_both(
+pub(crate) fn then_in_both(
     name: &str,
     bytes: impl Fn(Version) -> Vec<u8>,
     outcome: &Outcome,
-) -> impl Iterator<Item = Row> {
-    [V311, V5].map(|version| then(name, version, bytes(version), outcome.clone())).into_iter()
+) -> Vec<Row> {
+    [V311, V5]
+        .map(|version| then(name, version, bytes(version), outcome.clone()))
+        .into()
 }
 
 /// The same for 3.1, 3.1.1 and 5.0.
-pub fn then_in_all(
+pub(crate) fn then_in_all(
     name: &str,
     bytes: impl Fn(Version) -> Vec<u8>,
     outcome: &Outcome,
-) -> impl Iterator<Item = Row> {
-    Version::ALL.map(|version| then(name, version, bytes(version), outcome.clone())).into_iter()
+) -> Vec<Row> {
+    Version::ALL
+        .map(|version| then(name, version, bytes(version), outcome.clone()))
+        .into()
 }
 
 /// Runs every row, each on a connection of its own; after each the broker serves others as before.
-pub fn run(rows: impl IntoIterator<Item = Row>) {
+pub(crate) fn run(rows: impl IntoIterator<Item = Row>) {
     let target = Target::start();
     let mut healthy = HealthyPair::start(&target);
     let mut failures = Vec::new();
@@ -133,7 +147,10 @@ fn last_words(row: &Row, reason: u8) -> Option<Vec<u8>> {
 
 fn judge_end(target: &Target, end: &End, expected: Option<&[u8]>) -> Result<(), String> {
     if !end.closed {
-        return Err(format!("the connection stays open, got {:02x?}", end.packets));
+        return Err(format!(
+            "the connection stays open, got {:02x?}",
+            end.packets
+        ));
     }
     let said = end.packets.iter().map(|packet| without_length(packet));
     let said: Vec<Vec<u8>> = said.collect();
