@@ -275,7 +275,12 @@ impl Core {
             return;
         }
         if let Some(conn) = self.conns.get_mut(key) {
-            conn.version = if level > Version::V5.level() {
+            // Mosquitto's bridges set the highest bit of a level that they speak, and come again without it when the refusal
+            // has the shape of their version.
+            let spoken = level & 0x7F;
+            let has_shape_of_5 = spoken > Version::V5.level()
+                || (spoken == Version::V5.level() && name == ProtocolName::Mqtt);
+            conn.version = if has_shape_of_5 {
                 Version::V5
             } else {
                 Version::V311
