@@ -94,12 +94,13 @@ impl Core {
         self.attach(key, session, &mut admission);
         self.send_connack(key, &admission, resumed.is_some());
         self.report_connected(key, &admission, resumed.is_some());
-        self.announce_presence(session, Presence::Online);
+        // Before anything is sent on the new connection, or it would be sent again at once.
         if let Some(session) = self.sessions.get_mut(session) {
             if let Some(outbound) = session.outbound.as_mut() {
                 outbound.rewind();
             }
         }
+        self.announce_presence(session, Presence::Online);
         self.pump(session.slot);
     }
 
@@ -279,7 +280,9 @@ impl Core {
         if let Some(method) = &admission.authentication_method {
             list.push(Property::AuthenticationMethod(method));
         }
-        if let Some(data) = &admission.authentication_data {
+        // [5.0 MQTT-4.12.0-6]: data without a method is for nobody.
+        let data = admission.authentication_data.as_ref();
+        if let Some(data) = data.filter(|_| admission.authentication_method.is_some()) {
             list.push(Property::AuthenticationData(data));
         }
         let mut properties = Properties::EMPTY;

@@ -11,7 +11,7 @@ use crate::packets::subscribe::PendingSubscribe;
 use crate::route::interest::Interest;
 use crate::timers::Timer;
 use std::collections::BTreeMap;
-use tidewire_codec::{Qos, ReasonCode};
+use tidewire_codec::{PacketType, Qos, ReasonCode, Sender};
 
 /// The questions that wait for an answer.
 #[derive(Debug, Default)]
@@ -114,11 +114,18 @@ impl Core {
                 self.on_authenticated(interest, key, authenticated)
             }
             Answer::Allowed => self.on_authenticated(interest, key, Authenticated::default()),
-            Answer::Continue { data } => self.send_auth_continue(key, &data),
+            Answer::Continue { data } if self.has_method(key) => {
+                self.send_auth_continue(key, &data);
+            }
+            Answer::Continue { .. } => {
+                let text =
+                    "the authenticator wants an exchange, and CONNECT named no method for it";
+                self.refuse_connect(key, ReasonCode::NotAuthorized, text);
+            }
             Answer::Denied { reason, text } => {
                 self.refuse_connect(
                     key,
-                    reason,
+                    sayable(reason, PacketType::ConnAck),
                     text.as_deref().unwrap_or("authentication failed"),
                 );
             }
@@ -134,6 +141,7 @@ impl Core {
             Answer::Continue { data } => self.send_auth_continue(key, &data),
             Answer::Denied { reason, text } => {
                 let text = text.unwrap_or_else(|| "re-authentication failed".into());
+                let reason = sayable(reason, PacketType::Disconnect);
                 self.fail_from(interest, key, Failure { reason, text });
             }
         }
@@ -159,7 +167,7 @@ impl Core {
     /// \[3.1.1 MQTT-3.3.5-2\].
     pub(crate) fn deny_publish(&mut self, received: Received, reason: ReasonCode) {
         self.stats.denied_publish += 1;
-        self.reject_publish(received, reason);
+        self.reject_publish(received, sayable(reason, PacketType::PubAck));
     }
 
     pub(crate) fn reject_publish(&mut self, received: Received, reason: ReasonCode) {
@@ -172,5 +180,14 @@ impl Core {
             self.remember_received(received);
         }
         self.acknowledge(received, reason, Permit::not_required());
+    }
+}
+
+/// A refusal's reason as the packet that tells it may carry it: whoever decides may name any.
+pub(crate) fn sayable(reason: ReasonCode, packet: PacketType) -> ReasonCode {
+    if reason.is_error() && reason.allowed_from(packet, Sender::Server) {
+        reason
+    } else {
+        ReasonCode::NotAuthorized
     }
 }

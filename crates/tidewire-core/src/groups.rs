@@ -1,6 +1,7 @@
 //! Shared subscriptions in action: entering, leaving, picking a member, and finding another when that one cannot
 //! \[5.0 4.8.2\].
 
+use crate::config::SharedStrategy;
 use crate::core::Core;
 use crate::deliver::Readiness;
 use crate::keys::{SessionAddress, SessionKey};
@@ -11,6 +12,9 @@ use crate::output::Output;
 use crate::route::interest::{Change, Interest, InterestChange};
 use crate::shared::{GroupMark, Member, MemberOptions, Presence, Waiting};
 use tidewire_codec::{Qos, topic};
+
+/// The number of attempts that tells a member to queue a message for which nobody has room.
+const LAST_CHANCE: u16 = u16::MAX;
 
 impl Core {
     /// The worker that owns a group.
@@ -221,9 +225,19 @@ impl Core {
             owner: self.config.worker,
             group: key,
         };
-        let skip = usize::from(attempt).min(candidates.len());
-        let taken = candidates.iter().skip(skip).any(|member| self.offer(member, mark, parts, message, attempt))
-            // Nobody has room at once: the first in turn queues it, if it may.
+        let asked = usize::from(attempt);
+        // The turn has gone on to the next member already; other strategies name the same first one again.
+        let skip = if self.config.shared_strategy == SharedStrategy::RoundRobin {
+            0
+        } else {
+            asked
+        };
+        let mut others = candidates
+            .iter()
+            .skip(skip)
+            .take(candidates.len().saturating_sub(asked));
+        let taken = others.any(|member| self.offer(member, mark, parts, message, attempt))
+            // Nobody has room at once: the first in turn queues it.
             || candidates.first().is_some_and(|member| self.force(member, mark, parts, message));
         self.candidates = candidates;
         if !taken {
@@ -277,7 +291,7 @@ impl Core {
         }
     }
 
-    /// Puts a message into the queue of a local member that is connected but has no room at the moment.
+    /// Puts a message into the queue of a member that is connected but has no room at the moment.
     fn force(
         &mut self,
         member: &Member,
@@ -285,12 +299,18 @@ impl Core {
         parts: &Parts<'_>,
         message: &mut Option<Message>,
     ) -> bool {
-        if member.address.worker != self.config.worker {
-            return false;
-        }
         let delivery = self.group_delivery(member, mark, parts, message);
         self.group_started(mark, member.address);
-        self.enqueue(member.address.key.slot, delivery);
+        if member.address.worker == self.config.worker {
+            self.enqueue(member.address.key.slot, delivery);
+        } else {
+            let item = Item::GroupDelivery {
+                session: member.address.key,
+                delivery,
+                attempt: LAST_CHANCE,
+            };
+            self.outbox.send(member.address.worker, item);
+        }
         true
     }
 
@@ -374,7 +394,7 @@ impl Core {
             Some(_) => self.readiness(key.slot, delivery.qos),
             None => Readiness::Away,
         };
-        let last_chance = usize::from(attempt) >= crate::shared::ASKED_MAX;
+        let last_chance = attempt == LAST_CHANCE;
         match (readiness, delivery.group) {
             (Readiness::Now(conn), _) => self.send_first(key.slot, conn, delivery),
             (Readiness::Later, _) if last_chance || delivery.qos == Qos::AtMostOnce => {
@@ -462,7 +482,7 @@ impl Core {
             if let Some(group) = self.groups.get_mut(mark.group) {
                 group.finished(member);
             }
-        } else if self.config.shared_strategy == crate::SharedStrategy::LeastInFlight {
+        } else if self.config.shared_strategy == SharedStrategy::LeastInFlight {
             self.outbox
                 .send(mark.owner, Item::GroupFinished { mark, member });
         }

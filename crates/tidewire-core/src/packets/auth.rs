@@ -18,6 +18,12 @@ impl Core {
             ReasonCode::ReAuthenticate => AuthenticationStep::Again,
             _ => AuthenticationStep::Continue,
         };
+        if step == AuthenticationStep::Continue && !conn.reauthenticating {
+            return Err(Failure::new(
+                ReasonCode::ProtocolError,
+                "AUTH continues an exchange that nobody has begun",
+            ));
+        }
         let method = checked_method(conn.authentication_method.as_deref(), auth)?;
         let client_id = self
             .sessions
@@ -30,6 +36,9 @@ impl Core {
             data: auth.properties.authentication_data().map(Box::from),
             step,
         };
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.reauthenticating = true;
+        }
         self.ask(key, question, Matter::ReAuthenticate);
         Ok(())
     }
@@ -67,6 +76,14 @@ impl Core {
         Ok(())
     }
 
+    /// Whether CONNECT named a method: without one no AUTH may be sent \[5.0 MQTT-4.12.0-6\].
+    pub(crate) fn has_method(&self, key: ConnKey) -> bool {
+        self.conns.get(key).is_some_and(|conn| match &conn.phase {
+            Phase::Authenticating(admission) => admission.authentication_method.is_some(),
+            _ => conn.authentication_method.is_some(),
+        })
+    }
+
     /// [5.0 MQTT-4.12.0-2]
     pub(crate) fn send_auth_continue(&mut self, key: ConnKey, data: &[u8]) {
         self.send_auth(key, ReasonCode::ContinueAuthentication, Some(data));
@@ -77,6 +94,9 @@ impl Core {
     }
 
     pub(crate) fn send_auth_success(&mut self, key: ConnKey, data: Option<&[u8]>) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.reauthenticating = false;
+        }
         self.send_auth(key, ReasonCode::Success, data);
     }
 

@@ -1,6 +1,6 @@
 //! SUBSCRIBE: each filter is checked, authorised, entered, and served with what is retained; then one SUBACK for all.
 
-use crate::asks::Matter;
+use crate::asks::{Matter, sayable};
 use crate::config::Authorization;
 use crate::conn::Failure;
 use crate::core::Core;
@@ -12,7 +12,7 @@ use crate::route::subscribers::Subscriber;
 use crate::shared::MemberOptions;
 use crate::subscriptions::Subscription;
 use tidewire_codec::{
-    Packet, PacketId, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Packet, PacketId, PacketType, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, Version, topic,
 };
 
@@ -103,11 +103,7 @@ impl Core {
 
     fn denied(&mut self, reason: ReasonCode) -> ReasonCode {
         self.stats.denied_subscribe += 1;
-        if reason.is_error() {
-            reason
-        } else {
-            ReasonCode::NotAuthorized
-        }
+        sayable(reason, PacketType::SubAck)
     }
 
     fn check_filter(&self, filter: &str, options: SubscriptionOptions) -> Result<(), ReasonCode> {
