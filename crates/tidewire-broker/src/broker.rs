@@ -49,7 +49,7 @@ impl Broker {
     }
 
     /// As [`Broker::start`], with somebody who decides: who may connect, publish and subscribe is asked of the worker's
-    /// [`Answerer`], on every listener. `answerers` makes one for each worker.
+    /// [`Answerer`](crate::Answerer), on every listener. `answerers` makes one for each worker.
     ///
     /// # Errors
     /// [`StartError`].

@@ -172,6 +172,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+    use tidewire_core::Time;
 
     const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01";
     const SUBSCRIBE: &[u8] = b"\x82\x06\x00\x01\x00\x01t\x00";
@@ -293,6 +294,32 @@ mod tests {
         assert_eq!(pair.rung(1), before + 1);
         pair.settle();
         assert_eq!(pair.world.take_received(far), PUBLISH);
+    }
+
+    /// A service may bring a deadline before the time at which the sleeping thread wakes by itself.
+    #[test]
+    fn a_sleeper_that_would_wake_too_late_is_woken_after_the_service() {
+        let pair = Pair::new();
+        let [near, _] = one_on_each(&pair);
+        for (wakes_at, rung) in [(Time::ZERO, 0), (Time::NEVER, 1)] {
+            // A connection that has sent no CONNECT yet has a deadline; worker 1 is the first to accept.
+            pair.world.connect(0);
+            for worker in [1, 0] {
+                pair.crew
+                    .turn(worker, &pair.world.take_ready(worker))
+                    .unwrap();
+            }
+            assert!(pair.crew.next_deadline(1).is_some());
+            let seat = &pair.crew.seats[1];
+            seat.wakes_at.store(wakes_at.as_micros(), Ordering::SeqCst);
+            assert!(pair.crew.mailboxes[1].fall_asleep());
+            pair.world.send(near, PUBLISH);
+            while pair.world.move_some_bytes() {}
+            let before = pair.rung(1);
+            pair.crew.turn(0, &pair.world.take_ready(0)).unwrap();
+            assert_eq!(pair.rung(1) - before, rung);
+            pair.settle();
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a worker needs of the world: a clock, readiness, transports. [`mio`](self::mio) is one such world, the
-//! [`simulated`](crate::simulated) one is another; the worker's turn is the same in both.
+//! What a worker needs of the world: a clock, readiness, transports. The operating
+//! system's, through `mio`, is one such world, the [`simulated`](crate::simulated) one is another; the worker's turn is the same in both.
 
 pub(crate) mod mio;
 
