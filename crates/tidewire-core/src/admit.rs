@@ -9,6 +9,7 @@ use crate::keys::{ConnKey, SessionAddress, SessionKey};
 use crate::message::Origin;
 use crate::output::Output;
 use crate::route::interest::Interest;
+use crate::send::fits;
 use crate::session::Session;
 use crate::shared::Presence;
 use crate::time::Time;
@@ -71,6 +72,12 @@ impl Core {
     }
 
     fn admit(&mut self, interest: &Interest, key: ConnKey, mut admission: Admission) {
+        let connack = self.connack_for(&admission);
+        if !fits(&Packet::ConnAck(connack.clone()), admission.max_packet_size_bytes) {
+            let text = "CONNACK is larger than the client's Maximum Packet Size";
+            self.refuse_admission(key, &admission, ReasonCode::PacketTooLarge, text);
+            return;
+        }
         let existing = self
             .sessions
             .find(admission.principal.as_deref(), &admission.client_id);
@@ -85,14 +92,21 @@ impl Core {
         let session = match resumed {
             Some(session) => session,
             None if self.sessions.len() >= self.config.limits.max_sessions as usize => {
-                self.refuse_admission(key, &admission);
+                let text = "max_sessions is reached";
+                self.refuse_admission(key, &admission, ReasonCode::QuotaExceeded, text);
                 return;
             }
             None => self.create_session(&admission),
         };
         self.go_live(key, session, &admission);
         self.attach(key, session, &mut admission);
-        self.send_connack(key, &admission, resumed.is_some());
+        self.send_packet(
+            key,
+            &Packet::ConnAck(ConnAck {
+                session_present: resumed.is_some(),
+                ..connack
+            }),
+        );
         self.report_connected(key, &admission, resumed.is_some());
         // Before anything is sent on the new connection, or it would be sent again at once.
         if let Some(session) = self.sessions.get_mut(session) {
@@ -129,11 +143,17 @@ impl Core {
         }
     }
 
-    fn refuse_admission(&mut self, key: ConnKey, admission: &Admission) {
+    fn refuse_admission(
+        &mut self,
+        key: ConnKey,
+        admission: &Admission,
+        reason: ReasonCode,
+        text: &str,
+    ) {
         if let Some(conn) = self.conns.get_mut(key) {
             conn.phase = Phase::Authenticating(Box::new(admission.clone()));
         }
-        self.refuse_connect(key, ReasonCode::QuotaExceeded, "max_sessions is reached");
+        self.refuse_connect(key, reason, text);
     }
 
     fn create_session(&mut self, admission: &Admission) -> SessionKey {
@@ -218,21 +238,18 @@ impl Core {
         }
     }
 
-    fn send_connack(&mut self, key: ConnKey, admission: &Admission, session_present: bool) {
+    /// CONNACK of an admission that succeeds, but for Session Present.
+    fn connack_for(&self, admission: &Admission) -> ConnAck<'static> {
         let properties = if admission.version.is_v5() {
             self.connack_properties(admission)
         } else {
             Properties::EMPTY
         };
-        let reason = ReasonCode::Success;
-        self.send_packet(
-            key,
-            &Packet::ConnAck(ConnAck {
-                session_present,
-                reason,
-                properties,
-            }),
-        );
+        ConnAck {
+            session_present: false,
+            reason: ReasonCode::Success,
+            properties,
+        }
     }
 
     fn connack_properties(&self, admission: &Admission) -> Properties<'static> {

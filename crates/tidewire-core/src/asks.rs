@@ -44,6 +44,10 @@ pub(crate) enum Matter {
     Subscribe(Box<PendingSubscribe>),
 }
 
+/// Why an exchange that the authenticator wants cannot be.
+const NO_EXCHANGE: &str =
+    "the authenticator wants an exchange that the client has no method or no room for";
+
 impl Core {
     /// Sends a question out and closes the connection's gate behind it.
     pub(crate) fn ask(&mut self, conn: ConnKey, question: Question, what: Matter) {
@@ -114,13 +118,11 @@ impl Core {
                 self.on_authenticated(interest, key, authenticated)
             }
             Answer::Allowed => self.on_authenticated(interest, key, Authenticated::default()),
-            Answer::Continue { data } if self.has_method(key) => {
+            Answer::Continue { data } if self.may_send_auth(key, &data) => {
                 self.send_auth_continue(key, &data);
             }
             Answer::Continue { .. } => {
-                let text =
-                    "the authenticator wants an exchange, and CONNECT named no method for it";
-                self.refuse_connect(key, ReasonCode::NotAuthorized, text);
+                self.refuse_connect(key, ReasonCode::NotAuthorized, NO_EXCHANGE);
             }
             Answer::Denied { reason, text } => {
                 self.refuse_connect(
@@ -138,7 +140,13 @@ impl Core {
                 self.send_auth_success(key, authenticated.data.as_deref())
             }
             Answer::Allowed => self.send_auth_success(key, None),
-            Answer::Continue { data } => self.send_auth_continue(key, &data),
+            Answer::Continue { data } if self.may_send_auth(key, &data) => {
+                self.send_auth_continue(key, &data);
+            }
+            Answer::Continue { .. } => {
+                let failure = Failure::new(ReasonCode::NotAuthorized, NO_EXCHANGE);
+                self.fail_from(interest, key, failure);
+            }
             Answer::Denied { reason, text } => {
                 let text = text.unwrap_or_else(|| "re-authentication failed".into());
                 let reason = sayable(reason, PacketType::Disconnect);

@@ -106,8 +106,9 @@ impl Core {
     /// Returns how many bytes of [`Input::Bytes`] were used up, whole packets only; 0 for other inputs.
     pub fn handle(&mut self, now: Time, interest: &Interest, input: Input<'_>) -> usize {
         self.now = now;
+        let mut used = 0;
         match input {
-            Input::Bytes { conn, bytes } => return self.on_bytes(interest, conn, bytes),
+            Input::Bytes { conn, bytes } => used = self.on_bytes(interest, conn, bytes),
             Input::Open { conn, peer } => self.on_open(conn, peer),
             Input::Closed { conn, end } => self.on_closed(interest, conn, end),
             Input::Adopt { conn, admission } => self.on_adopt(interest, conn, admission),
@@ -116,7 +117,9 @@ impl Core {
             Input::Timeout => self.on_timeout(interest),
             Input::Command(command) => self.on_command(interest, command),
         }
-        0
+        // An acknowledgement, an end or a takeover may have freed what paused publishers wait for.
+        self.release_paused();
+        used
     }
 
     /// The next thing to do, in order; `None` when all is drained.

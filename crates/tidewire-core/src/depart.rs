@@ -64,7 +64,6 @@ impl Core {
             Phase::Closing => {}
         }
         self.forget_conn(key);
-        self.release_paused();
     }
 
     /// Drops what the core knows of a connection.

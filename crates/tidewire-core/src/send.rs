@@ -231,7 +231,10 @@ impl Core {
             } else {
                 packet(Properties::EMPTY)
             };
-            self.send_packet(key, &chosen);
+            // One that takes not even that is closed without a word [5.0 MQTT-3.1.2-24].
+            if fits(&chosen, limit) {
+                self.send_packet(key, &chosen);
+            }
         } else if reason.connack_return_code().is_some() {
             self.send_packet(key, &packet(Properties::EMPTY));
         }

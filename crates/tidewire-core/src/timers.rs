@@ -34,7 +34,6 @@ impl Core {
             }
         }
         self.fired = fired;
-        self.release_paused();
     }
 
     fn on_connect_timeout(&mut self, key: ConnKey) {

@@ -1,10 +1,11 @@
 //! AUTH: enhanced authentication, at CONNECT time and later \[5.0 4.12\].
 
 use crate::asks::Matter;
-use crate::conn::{Failure, Phase};
+use crate::conn::{Conn, Failure, Phase};
 use crate::core::Core;
 use crate::keys::ConnKey;
 use crate::output::{AuthenticationStep, Question};
+use crate::send::fits;
 use crate::timers::Timer;
 use tidewire_codec::{Auth, Packet, Properties, Property, ReasonCode};
 
@@ -76,12 +77,14 @@ impl Core {
         Ok(())
     }
 
-    /// Whether CONNECT named a method: without one no AUTH may be sent \[5.0 MQTT-4.12.0-6\].
-    pub(crate) fn has_method(&self, key: ConnKey) -> bool {
-        self.conns.get(key).is_some_and(|conn| match &conn.phase {
-            Phase::Authenticating(admission) => admission.authentication_method.is_some(),
-            _ => conn.authentication_method.is_some(),
-        })
+    /// Whether an AUTH with this data may be sent: CONNECT must have named a method \[5.0 MQTT-4.12.0-6\], and the client
+    /// must take a packet of that size \[5.0 MQTT-3.1.2-24\].
+    pub(crate) fn may_send_auth(&self, key: ConnKey, data: &[u8]) -> bool {
+        let Some(conn) = self.conns.get(key) else {
+            return false;
+        };
+        let packet = auth_packet(conn, ReasonCode::ContinueAuthentication, Some(data));
+        method_of(conn).is_some() && fits(&packet, conn.max_packet_size_bytes)
     }
 
     /// [5.0 MQTT-4.12.0-2]
@@ -101,24 +104,31 @@ impl Core {
     }
 
     fn send_auth(&mut self, key: ConnKey, reason: ReasonCode, data: Option<&[u8]>) {
-        let Some(conn) = self.conns.get(key) else {
-            return;
-        };
-        let method = match &conn.phase {
-            Phase::Authenticating(admission) => admission.authentication_method.clone(),
-            _ => conn.authentication_method.clone(),
-        };
-        let mut properties = Properties::EMPTY;
-        // [5.0 MQTT-4.12.0-5]. Both were legal properties when they came in, so they can be sent.
-        if let Some(method) = &method {
-            let _ = properties.push(Property::AuthenticationMethod(method));
+        if let Some(conn) = self.conns.get(key) {
+            let packet = auth_packet(conn, reason, data);
+            self.send_packet(key, &packet);
         }
-        if let Some(data) = data {
-            let _ = properties.push(Property::AuthenticationData(data));
-        }
-        let properties = properties.into_owned();
-        self.send_packet(key, &Packet::Auth(Auth { reason, properties }));
     }
+}
+
+fn method_of(conn: &Conn) -> Option<&str> {
+    match &conn.phase {
+        Phase::Authenticating(admission) => admission.authentication_method.as_deref(),
+        _ => conn.authentication_method.as_deref(),
+    }
+}
+
+fn auth_packet(conn: &Conn, reason: ReasonCode, data: Option<&[u8]>) -> Packet<'static> {
+    let mut properties = Properties::EMPTY;
+    // [5.0 MQTT-4.12.0-5]. Both were legal properties when they came in, so they can be sent.
+    if let Some(method) = method_of(conn) {
+        let _ = properties.push(Property::AuthenticationMethod(method));
+    }
+    if let Some(data) = data {
+        let _ = properties.push(Property::AuthenticationData(data));
+    }
+    let properties = properties.into_owned();
+    Packet::Auth(Auth { reason, properties })
 }
 
 /// The method must be the one that CONNECT named \[5.0 MQTT-4.12.0-7\] \[5.0 MQTT-4.12.1-1\].

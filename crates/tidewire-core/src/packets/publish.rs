@@ -172,7 +172,7 @@ impl Core {
     /// A QoS 2 message whose identifier is still held has been taken already \[5.0 MQTT-4.3.3-10\]. A new one must be
     /// within the Receive Maximum.
     fn is_repeated(&self, received: Received, session: u32) -> Result<bool, Failure> {
-        let (Qos::ExactlyOnce, Some(id)) = (received.qos, received.packet_id) else {
+        let Some(id) = received.packet_id else {
             return Ok(false);
         };
         let Some(inbound) = self
@@ -182,7 +182,7 @@ impl Core {
         else {
             return Ok(false);
         };
-        if inbound.contains(id) {
+        if received.qos == Qos::ExactlyOnce && inbound.contains(id) {
             return Ok(true);
         }
         let v5 = self
@@ -190,7 +190,7 @@ impl Core {
             .get(received.conn)
             .is_some_and(|conn| conn.version.is_v5());
         if v5 && inbound.len() >= usize::from(self.config.limits.receive_maximum) {
-            let text = "more QoS 2 messages in flight than the Receive Maximum allows";
+            let text = "more messages in flight than the Receive Maximum allows";
             return Err(Failure::new(ReasonCode::ReceiveMaximumExceeded, text));
         }
         Ok(false)

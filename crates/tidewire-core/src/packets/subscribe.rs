@@ -43,6 +43,7 @@ impl Core {
         for each in &subscribe.filters {
             check_form(&each.filter)?;
         }
+        self.check_answer_fits(key, subscribe.filters.len())?;
         let filters = subscribe
             .filters
             .iter()
@@ -56,6 +57,22 @@ impl Core {
             scans: Vec::new(),
         };
         self.go_on_subscribing(interest, key, pending);
+        Ok(())
+    }
+
+    /// A client that cannot take the answer to its own request has broken its own rule: nothing larger than its Maximum
+    /// Packet Size may be sent to it \[5.0 MQTT-3.1.2-24\].
+    pub(crate) fn check_answer_fits(&self, key: ConnKey, filters: usize) -> Result<(), Failure> {
+        // Fixed header of at most 5 bytes, packet identifier, property length, a code for each filter.
+        const BESIDE_CODES: usize = 8;
+        let limit = self
+            .conns
+            .get(key)
+            .map_or(u32::MAX, |conn| conn.max_packet_size_bytes);
+        if filters.saturating_add(BESIDE_CODES) > limit as usize {
+            let text = "the answer would be larger than the client's Maximum Packet Size";
+            return Err(Failure::new(ReasonCode::PacketTooLarge, text));
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ impl Core {
         for filter in &unsubscribe.filters {
             check_form(filter)?;
         }
+        self.check_answer_fits(key, unsubscribe.filters.len())?;
         let slot = self.session_of(key);
         let reasons = unsubscribe
             .filters
