@@ -7,8 +7,10 @@ mod net;
 mod play;
 mod script;
 mod setup;
+mod simulation;
 mod words;
 
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,5 +31,28 @@ fn main() -> ExitCode {
             play::play(&scenario).map_err(Failed::from)
         })
     };
-    libtest_mimic::run(&arguments, scenarios.into_iter().map(trial).collect()).exit_code()
+    let lives = (0..GROUPS_OF_SEEDS).flat_map(|group| [1, 3].map(|workers| lives(workers, group)));
+    let trials = scenarios.into_iter().map(trial).chain(lives).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Seeds of random lives, in groups that are a test each.
+const GROUPS_OF_SEEDS: u64 = 8;
+const SEEDS_IN_GROUP: u64 = 200;
+
+fn lives(workers: u16, group: u64) -> Trial {
+    let seeds = group * SEEDS_IN_GROUP..(group + 1) * SEEDS_IN_GROUP;
+    let name = format!(
+        "simulation::seeds_{}_to_{}_with_{workers}_workers",
+        seeds.start,
+        seeds.end - 1
+    );
+    Trial::test(name, move || {
+        for seed in seeds {
+            let outcome = catch_unwind(|| simulation::live(workers, seed));
+            outcome
+                .unwrap_or_else(|_| Err(format!("seed {seed} with {workers} workers: panic")))?;
+        }
+        Ok(())
+    })
 }

@@ -138,8 +138,14 @@ impl Net {
         link
     }
 
-    /// The client sends bytes.
+    /// The client sends bytes, and everything happens that they lead to.
     pub(crate) fn send(&mut self, link: usize, bytes: &[u8]) {
+        self.push(link, bytes);
+        self.settle();
+    }
+
+    /// The client sends bytes; the workers have not yet told each other about them.
+    pub(crate) fn push(&mut self, link: usize, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let len = match self.plan.chunks {
@@ -154,7 +160,6 @@ impl Net {
             }
             rest = after;
         }
-        self.settle();
     }
 
     /// The client's side ends.
