@@ -34,7 +34,7 @@ impl Announced {
             match id {
                 0x21 => announced.receive_maximum = u16::try_from(number(2)).expect("two bytes"),
                 0x22 => {
-                    announced.topic_alias_maximum = u16::try_from(number(2)).expect("two bytes")
+                    announced.topic_alias_maximum = u16::try_from(number(2)).expect("two bytes");
                 }
                 0x27 => announced.maximum_packet_size = Some(number(4)),
                 _ => {}
