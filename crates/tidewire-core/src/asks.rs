@@ -11,7 +11,7 @@ use crate::packets::subscribe::PendingSubscribe;
 use crate::route::interest::Interest;
 use crate::timers::Timer;
 use std::collections::BTreeMap;
-use tidewire_codec::{PacketType, Qos, ReasonCode, Sender};
+use tidewire_codec::{PacketType, Qos, ReasonCode, Sender, Version};
 
 /// The questions that wait for an answer.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Core {
             return;
         };
         if let Matter::Will { message } = pending.what {
-            self.on_will_answer(interest, &message, answer);
+            self.on_will_answer(interest, &message, &answer);
             return;
         }
         let gate = self.conns.get_mut(pending.conn);
@@ -83,10 +83,10 @@ impl Core {
             Matter::Connect => self.on_connect_answer(interest, key, answer),
             Matter::ReAuthenticate => self.on_reauthentication_answer(interest, key, answer),
             Matter::Publish { message, received } => {
-                self.on_publish_answer(interest, &message, received, answer)
+                self.on_publish_answer(interest, &message, received, &answer);
             }
             Matter::Subscribe(subscribe) => {
-                self.on_subscribe_answer(interest, key, *subscribe, answer)
+                self.on_subscribe_answer(interest, key, *subscribe, answer);
             }
         }
         // The packet that was held is dealt with unless it raised another question.
@@ -101,9 +101,25 @@ impl Core {
 
     /// Nobody answered in time: that is a "no".
     pub(crate) fn on_answer_timeout(&mut self, interest: &Interest, ticket: Ticket) {
-        if self.asks.pending.contains_key(&ticket.0) {
-            self.stats.answer_timeouts += 1;
-            let text = "no decision within answer_timeout_secs";
+        let Some(pending) = self.asks.pending.get(&ticket.0) else {
+            return;
+        };
+        let conn = pending.conn;
+        let version = self.conns.get(conn).map(|conn| conn.version);
+        let untold = match pending.what {
+            Matter::Publish { .. } => version.is_some_and(|version| !version.is_v5()),
+            Matter::Subscribe(_) => version == Some(Version::V31),
+            Matter::Connect | Matter::ReAuthenticate | Matter::Will { .. } => false,
+        };
+        self.stats.answer_timeouts += 1;
+        let text = "no decision within answer_timeout_secs";
+        if untold {
+            // What cannot be told apart from success must not be acknowledged: the client keeps it and comes again
+            // [3.1.1 MQTT-4.8.0-2].
+            self.asks.pending.remove(&ticket.0);
+            let failure = Failure::new(ReasonCode::ServerBusy, text);
+            self.fail_from(interest, conn, failure);
+        } else {
             let answer = Answer::Denied {
                 reason: ReasonCode::NotAuthorized,
                 text: Some(text.into()),
@@ -115,7 +131,7 @@ impl Core {
     fn on_connect_answer(&mut self, interest: &Interest, key: ConnKey, answer: Answer) {
         match answer {
             Answer::Authenticated(authenticated) => {
-                self.on_authenticated(interest, key, authenticated)
+                self.on_authenticated(interest, key, authenticated);
             }
             Answer::Allowed => self.on_authenticated(interest, key, Authenticated::default()),
             Answer::Continue { data } if self.may_send_auth(key, &data) => {
@@ -137,7 +153,7 @@ impl Core {
     fn on_reauthentication_answer(&mut self, interest: &Interest, key: ConnKey, answer: Answer) {
         match answer {
             Answer::Authenticated(authenticated) => {
-                self.send_auth_success(key, authenticated.data.as_deref())
+                self.send_auth_success(key, authenticated.data.as_deref());
             }
             Answer::Allowed => self.send_auth_success(key, None),
             Answer::Continue { data } if self.may_send_auth(key, &data) => {
@@ -160,14 +176,14 @@ impl Core {
         interest: &Interest,
         message: &Message,
         received: Received,
-        answer: Answer,
+        answer: &Answer,
     ) {
         match answer {
             Answer::Allowed | Answer::Authenticated(_) => {
                 self.publish_and_acknowledge(interest, &message.parts(), Some(message), received);
             }
             Answer::Continue { .. } => self.deny_publish(received, ReasonCode::NotAuthorized),
-            Answer::Denied { reason, .. } => self.deny_publish(received, reason),
+            Answer::Denied { reason, .. } => self.deny_publish(received, *reason),
         }
     }
 

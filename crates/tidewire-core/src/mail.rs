@@ -144,10 +144,14 @@ pub(crate) enum Item {
     },
 }
 
-/// The outgoing mail of one core: a batch for every worker, and fences that go last.
+/// The outgoing mail of one core: a batch for every worker, messages for owners of retained state after them, and fences
+/// last.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     batches: Vec<Batch>,
+    /// An owner may be quick to fan out, so it must not have a message before what the publisher sent directly is in its
+    /// mailboxes.
+    via_owner: Vec<(WorkerId, Message)>,
     /// Fences must come behind everything else of the same turn, whoever it is for.
     fences: Vec<(WorkerId, u64)>,
     spare: Vec<Batch>,
@@ -175,6 +179,10 @@ impl Outbox {
 
     pub(crate) fn send(&mut self, worker: WorkerId, item: Item) {
         self.to(worker).items.push(item);
+    }
+
+    pub(crate) fn send_via_owner(&mut self, owner: WorkerId, message: Message) {
+        self.via_owner.push((owner, message));
     }
 
     pub(crate) fn fence(&mut self, worker: WorkerId, topic_hash: u64) {
@@ -210,8 +218,13 @@ impl Outbox {
                 .get_mut(at)
                 .map(|batch| (worker, std::mem::replace(batch, fresh)));
         }
-        for (worker, topic_hash) in std::mem::take(&mut self.fences) {
-            self.send(worker, Item::Fence { topic_hash });
+        if self.via_owner.is_empty() {
+            for (worker, topic_hash) in std::mem::take(&mut self.fences) {
+                self.send(worker, Item::Fence { topic_hash });
+            }
+        }
+        for (owner, message) in std::mem::take(&mut self.via_owner) {
+            self.send(owner, Item::ViaOwner(message));
         }
         if self.batches.iter().all(Batch::is_empty) {
             None

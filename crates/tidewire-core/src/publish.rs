@@ -79,7 +79,7 @@ impl Core {
         }
         let message = self.message_of(parts, message);
         *self.fenced.entry(hash).or_insert(0) += 1;
-        self.outbox.send(owner, Item::ViaOwner(message));
+        self.outbox.send_via_owner(owner, message);
         Matched::Somebody
     }
 

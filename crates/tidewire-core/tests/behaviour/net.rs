@@ -72,6 +72,8 @@ struct Worker {
     slots: Vec<Option<usize>>,
     generations: Vec<u32>,
     mailbox: VecDeque<Letter>,
+    /// Mail that is on its way to the mailboxes, in the order in which the core gave it.
+    outgoing: VecDeque<(WorkerId, Batch)>,
 }
 
 /// The broker and its transports.
@@ -279,12 +281,19 @@ impl Net {
             Some(Letter::Moved { link, admission }) => self.adopt(worker, link, admission),
             None => {}
         }
-        while let Some((to, batch)) = self.core(worker).take_mail() {
-            busy = true;
-            self.worker(to).mailbox.push_back(Letter::Mail {
-                from: worker,
-                batch,
-            });
+        while let Some(mail) = self.core(worker).take_mail() {
+            self.worker(worker).outgoing.push_back(mail);
+        }
+        // Other workers may be quick enough to come in between two mailboxes.
+        for _ in 0..=self.below(2) {
+            if let Some((to, batch)) = self.worker(worker).outgoing.pop_front() {
+                busy = true;
+                let letter = Letter::Mail {
+                    from: worker,
+                    batch,
+                };
+                self.worker(to).mailbox.push_back(letter);
+            }
         }
         while let Some(key) = self.core(worker).next_dirty() {
             busy = true;
