@@ -35,6 +35,8 @@ pub(crate) struct Mailbox<T> {
     mail: SegQueue<Mail<T>>,
     /// Items in batches that wait here: how far the worker is behind.
     backlog: AtomicUsize,
+    /// Bytes of memory in those batches.
+    backlog_bytes: AtomicUsize,
     /// Somebody holds back until `backlog` has shrunk.
     crowded: AtomicBool,
     /// The worker waits for readiness, or is about to, and needs the bell to see new mail.
@@ -50,6 +52,7 @@ impl<T> Mailbox<T> {
         Self {
             mail: SegQueue::new(),
             backlog: AtomicUsize::new(0),
+            backlog_bytes: AtomicUsize::new(0),
             crowded: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -67,6 +70,8 @@ impl<T> Mailbox<T> {
     pub(crate) fn put(&self, mail: Mail<T>) {
         if let Mail::Batch { batch, .. } = &mail {
             self.backlog.fetch_add(batch.len(), Ordering::Relaxed);
+            let bytes = batch.size_bytes();
+            self.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         self.mail.push(mail);
         // As in `ring`: the worker sets `closed` before it empties the box a last time.
@@ -98,6 +103,8 @@ impl<T> Mailbox<T> {
         let mail = self.mail.pop();
         if let Some(Mail::Batch { batch, .. }) = &mail {
             self.backlog.fetch_sub(batch.len(), Ordering::Relaxed);
+            let bytes = batch.size_bytes();
+            self.backlog_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         mail
     }
@@ -120,6 +127,11 @@ impl<T> Mailbox<T> {
     /// Somebody found too many items here and holds back.
     pub(crate) fn note_crowded(&self) {
         self.crowded.store(true, Ordering::SeqCst);
+    }
+
+    /// Bytes of memory in batches that wait here.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes.load(Ordering::Relaxed)
     }
 
     /// True once, after somebody held back and the worker has worked the backlog off.

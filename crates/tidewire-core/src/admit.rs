@@ -49,12 +49,7 @@ impl Core {
     }
 
     /// A connection moves in from the worker that accepted it.
-    pub(crate) fn on_adopt(
-        &mut self,
-        interest: &Interest,
-        key: ConnKey,
-        admission: Box<Admission>,
-    ) {
+    pub(crate) fn on_adopt(&mut self, interest: &Interest, key: ConnKey, admission: Admission) {
         let mut conn = Conn::new(key.generation, Arc::clone(&admission.peer), self.now);
         conn.version = admission.version;
         conn.max_packet_size_bytes = admission.max_packet_size_bytes;
@@ -68,12 +63,15 @@ impl Core {
             );
             return;
         }
-        self.admit(interest, key, *admission);
+        self.admit(interest, key, admission);
     }
 
     fn admit(&mut self, interest: &Interest, key: ConnKey, mut admission: Admission) {
         let connack = self.connack_for(&admission);
-        if !fits(&Packet::ConnAck(connack.clone()), admission.max_packet_size_bytes) {
+        if !fits(
+            &Packet::ConnAck(connack.clone()),
+            admission.max_packet_size_bytes,
+        ) {
             let text = "CONNACK is larger than the client's Maximum Packet Size";
             self.refuse_admission(key, &admission, ReasonCode::PacketTooLarge, text);
             return;
@@ -109,10 +107,10 @@ impl Core {
         );
         self.report_connected(key, &admission, resumed.is_some());
         // Before anything is sent on the new connection, or it would be sent again at once.
-        if let Some(session) = self.sessions.get_mut(session) {
-            if let Some(outbound) = session.outbound.as_mut() {
-                outbound.rewind();
-            }
+        if let Some(session) = self.sessions.get_mut(session)
+            && let Some(outbound) = session.outbound.as_mut()
+        {
+            outbound.rewind();
         }
         self.announce_presence(session, Presence::Online);
         self.pump(session.slot);

@@ -16,10 +16,10 @@ impl InboundAliases {
         if at >= self.topics.len() {
             self.topics.resize(at + 1, None);
         }
-        if let Some(place) = self.topics.get_mut(at) {
-            if place.as_deref() != Some(topic) {
-                *place = Some(topic.into());
-            }
+        if let Some(place) = self.topics.get_mut(at)
+            && place.as_deref() != Some(topic)
+        {
+            *place = Some(topic.into());
         }
     }
 

@@ -24,7 +24,7 @@ use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
-use tidewire_codec::{PacketType, Sender, frame};
+use tidewire_codec::{PacketType, ReasonCode, Sender, frame};
 
 /// One worker's broker.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Core {
             Input::Bytes { conn, bytes } => used = self.on_bytes(interest, conn, bytes),
             Input::Open { conn, peer } => self.on_open(conn, peer),
             Input::Closed { conn, end } => self.on_closed(interest, conn, end),
-            Input::Adopt { conn, admission } => self.on_adopt(interest, conn, admission),
+            Input::Adopt { conn, admission } => self.on_adopt(interest, conn, *admission),
             Input::Mail { from, batch } => self.on_mail(interest, from, batch),
             Input::Answer { ticket, answer } => self.on_answer(interest, ticket, answer),
             Input::Timeout => self.on_timeout(interest),
@@ -225,13 +225,9 @@ impl Core {
         self.conns
             .insert(key, Conn::new(key.generation, peer, self.now));
         if self.stopping {
-            self.fail(
-                key,
-                Failure::new(
-                    tidewire_codec::ReasonCode::ServerShuttingDown,
-                    "server is shutting down",
-                ),
-            );
+            let failure = Failure::new(ReasonCode::ServerShuttingDown, "server is shutting down");
+            self.report_refused(key, None, &failure);
+            self.close(key);
             return;
         }
         let deadline = self
@@ -305,7 +301,7 @@ impl Core {
         }
         if frame.packet_type() == Some(PacketType::Connect) {
             return Err(Failure::new(
-                tidewire_codec::ReasonCode::ProtocolError,
+                ReasonCode::ProtocolError,
                 "second CONNECT on a connection",
             ));
         }
@@ -314,7 +310,7 @@ impl Core {
             Packet::PubRec(ack) => self.on_pubrec(key, &ack),
             Packet::PubRel(ack) => self.on_pubrel(key, &ack),
             Packet::PubComp(ack) => self.on_pubcomp(key, &ack),
-            Packet::Subscribe(subscribe) => self.on_subscribe(interest, key, subscribe)?,
+            Packet::Subscribe(subscribe) => self.on_subscribe(interest, key, &subscribe)?,
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(key, &unsubscribe)?,
             Packet::PingReq => self.on_pingreq(key),
             Packet::Disconnect(disconnect) => self.on_disconnect(interest, key, &disconnect)?,
@@ -327,5 +323,5 @@ impl Core {
 
 pub(crate) fn unexpected(packet: PacketType) -> Failure {
     let text = format!("{} is not for a client to send here", packet.name());
-    Failure::new(tidewire_codec::ReasonCode::ProtocolError, text)
+    Failure::new(ReasonCode::ProtocolError, text)
 }

@@ -309,7 +309,7 @@ impl Core {
         let Some(delivery) = entry
             .delivery
             .clone()
-            .filter(|_| entry.stage != Stage::AwaitsPubComp)
+            .filter(|_| entry.stage != Stage::Completion)
         else {
             self.send_ack(key, PacketType::PubRel, id, ReasonCode::Success);
             return;

@@ -160,7 +160,7 @@ impl Core {
             self.uncharge(&delivery.message);
             let begun_qos2 = delivery.qos == Qos::ExactlyOnce && stage.is_some();
             debug_assert!(
-                stage != Some(Stage::AwaitsPubComp),
+                stage != Some(Stage::Completion),
                 "a released message is no longer kept"
             );
             if let Some(mark) = delivery.group.filter(|_| !begun_qos2) {

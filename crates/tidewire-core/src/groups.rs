@@ -398,7 +398,7 @@ impl Core {
         match (readiness, delivery.group) {
             (Readiness::Now(conn), _) => self.send_first(key.slot, conn, delivery),
             (Readiness::Later, _) if last_chance || delivery.qos == Qos::AtMostOnce => {
-                self.enqueue(key.slot, delivery)
+                self.enqueue(key.slot, delivery);
             }
             (Readiness::Later | Readiness::Away, Some(mark)) => {
                 self.group_finished_at(

@@ -13,6 +13,8 @@ pub struct Batch {
     pub(crate) items: Vec<Item>,
     /// The frames that [`Item::Frames`] point into.
     pub(crate) bytes: Vec<u8>,
+    /// Bytes of the messages in `items`.
+    message_bytes: usize,
 }
 
 impl Batch {
@@ -20,6 +22,12 @@ impl Batch {
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// How much memory it holds, in bytes, shared messages counted whole: the measure of how far a receiver is behind.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.items.len() * size_of::<Item>() + self.bytes.len() + self.message_bytes
     }
 
     /// Whether there is nothing in it.
@@ -34,6 +42,7 @@ impl Batch {
         const KEEP_ITEMS: usize = 4 * 1024;
         self.items.clear();
         self.bytes.clear();
+        self.message_bytes = 0;
         self.items.shrink_to(KEEP_ITEMS);
         self.bytes.shrink_to(KEEP_BYTES);
     }
@@ -144,6 +153,20 @@ pub(crate) enum Item {
     },
 }
 
+impl Item {
+    fn message_bytes(&self) -> usize {
+        let cost = |message: &Message| usize::try_from(message.cost_bytes()).unwrap_or(usize::MAX);
+        match self {
+            Self::Message(message)
+            | Self::ViaOwner(message)
+            | Self::GroupReturn { message, .. } => cost(message),
+            Self::GroupDelivery { delivery, .. } => cost(&delivery.message),
+            Self::Retained { messages, .. } => messages.iter().map(cost).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// The outgoing mail of one core: a batch for every worker, messages for owners of retained state after them, and fences
 /// last.
 #[derive(Debug, Default)]
@@ -178,7 +201,9 @@ impl Outbox {
     }
 
     pub(crate) fn send(&mut self, worker: WorkerId, item: Item) {
-        self.to(worker).items.push(item);
+        let batch = self.to(worker);
+        batch.message_bytes += item.message_bytes();
+        batch.items.push(item);
     }
 
     pub(crate) fn send_via_owner(&mut self, owner: WorkerId, message: Message) {

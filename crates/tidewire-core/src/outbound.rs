@@ -50,12 +50,15 @@ impl Identifiers {
     }
 }
 
-/// Where an outgoing QoS 1 or 2 message stands.
+/// What an outgoing QoS 1 or 2 message waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
-    AwaitsPubAck,
-    AwaitsPubRec,
-    AwaitsPubComp,
+    /// PUBACK.
+    Acknowledgement,
+    /// PUBREC.
+    Receipt,
+    /// PUBCOMP.
+    Completion,
 }
 
 #[derive(Debug)]
@@ -100,9 +103,9 @@ impl Outbound {
     pub(crate) fn begin(&mut self, delivery: Delivery) -> PacketId {
         let id = self.unused_id();
         let stage = if delivery.qos == Qos::ExactlyOnce {
-            Stage::AwaitsPubRec
+            Stage::Receipt
         } else {
-            Stage::AwaitsPubAck
+            Stage::Acknowledgement
         };
         self.inflight.push_back(InFlight {
             id,

@@ -67,6 +67,13 @@ impl Core {
                 messages,
                 more,
             } => self.on_scanned(session, scan, messages, more),
+            item => self.on_group_item(interest, item),
+        }
+    }
+
+    /// Mail about shared groups.
+    fn on_group_item(&mut self, interest: &Interest, item: Item) {
+        match item {
             Item::Join {
                 share,
                 filter,
@@ -100,6 +107,8 @@ impl Core {
                 attempt,
             } => self.return_to_group(interest, mark, message, attempt),
             Item::GroupFinished { mark, member } => self.on_group_finished(mark, member),
+            // The rest is dealt with by the caller.
+            _ => {}
         }
     }
 

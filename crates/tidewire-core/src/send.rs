@@ -1,7 +1,7 @@
 //! Putting packets into a connection's outbound bytes.
 
 use crate::alias::OutboundAlias;
-use crate::conn::{Conn, Failure, Phase};
+use crate::conn::{Conn, Phase};
 use crate::core::Core;
 use crate::keys::ConnKey;
 use crate::message::{Message, Parts, SHARED_PAYLOAD_MIN_BYTES};
@@ -162,28 +162,12 @@ impl Core {
 
     #[inline]
     pub(crate) fn mark_dirty(&mut self, key: ConnKey) {
-        if let Some(conn) = self.conns.get_mut(key) {
-            if !conn.dirty {
-                conn.dirty = true;
-                self.dirty.push_back(key);
-            }
+        if let Some(conn) = self.conns.get_mut(key)
+            && !conn.dirty
+        {
+            conn.dirty = true;
+            self.dirty.push_back(key);
         }
-    }
-
-    /// Ends a connection that the broker has reason to end; its session, if it is attached to one, must have been
-    /// detached before.
-    pub(crate) fn fail(&mut self, key: ConnKey, failure: Failure) {
-        let Some(conn) = self.conns.get(key) else {
-            return;
-        };
-        match conn.phase {
-            Phase::Closing => return,
-            Phase::Live if conn.version.is_v5() => {
-                self.send_disconnect(key, failure.reason, &failure.text)
-            }
-            Phase::Live | Phase::Opened | Phase::Authenticating(_) => {}
-        }
-        self.close(key);
     }
 
     /// Flushes and closes.

@@ -96,11 +96,11 @@ impl Core {
         &mut self,
         interest: &Interest,
         message: &Message,
-        answer: Answer,
+        answer: &Answer,
     ) {
         let reason = match answer {
             Answer::Allowed | Answer::Authenticated(_) => return self.send_will(interest, message),
-            Answer::Denied { reason, .. } => reason,
+            Answer::Denied { reason, .. } => *reason,
             Answer::Continue { .. } => ReasonCode::NotAuthorized,
         };
         self.stats.denied_publish += 1;

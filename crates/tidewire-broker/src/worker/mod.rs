@@ -36,6 +36,8 @@ pub(crate) use accept::gauges;
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// The items in another worker's mailbox above which this one reads no more from its own clients, who feed it.
 const PEER_BACKLOG_MAX: usize = 16 * 1024;
+/// The same for the bytes that the items hold.
+const PEER_BACKLOG_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// A worker that is held back looks again after this time, should it miss the peer's bell: both may happen at once.
 const PEER_BACKLOG_RETRY: Duration = Duration::from_millis(1);
 
@@ -247,7 +249,8 @@ impl<D: Driver> Worker<D> {
     /// Whether some peer is so far behind that this worker must not feed it more. That peer rings once it has caught up.
     fn is_held_back(&self) -> bool {
         let crowded = |mailbox: &Arc<Mailbox<D::Transport>>| {
-            let crowded = mailbox.backlog() > PEER_BACKLOG_MAX;
+            let crowded = mailbox.backlog() > PEER_BACKLOG_MAX
+                || mailbox.backlog_bytes() > PEER_BACKLOG_MAX_BYTES;
             if crowded {
                 mailbox.note_crowded();
             }

@@ -72,7 +72,7 @@ impl Core {
             Ok(Packet::Connect(connect)) => self.on_connect(interest, key, &connect),
             Ok(other) => return Err(unexpected(other.packet_type())),
             Err(DecodeError::UnsupportedProtocolVersion { name, level }) => {
-                self.refuse_version(key, name, level)
+                self.refuse_version(key, name, level);
             }
             Err(error) => self.refuse_malformed(key, frame, &error),
         }
@@ -115,7 +115,7 @@ impl Core {
         }
         match credentials {
             Some(credentials) => {
-                self.ask(key, Question::Authenticate(credentials), Matter::Connect)
+                self.ask(key, Question::Authenticate(credentials), Matter::Connect);
             }
             None => self.on_authenticated(interest, key, Authenticated::default()),
         }

@@ -9,13 +9,13 @@ use tidewire_codec::{Ack, PacketType, ReasonCode};
 impl Core {
     /// The client has a QoS 1 message, or does not want it: either way it is done \[5.0 MQTT-4.4.0-2\].
     pub(crate) fn on_puback(&mut self, key: ConnKey, ack: &Ack<'_>) {
-        self.finish_for(key, ack, Stage::AwaitsPubAck);
+        self.finish_for(key, ack, Stage::Acknowledgement);
     }
 
     /// The client has a QoS 2 message: the identifier is all that is owed from now on. Or it refuses it.
     pub(crate) fn on_pubrec(&mut self, key: ConnKey, ack: &Ack<'_>) {
         if ack.reason.is_error() {
-            self.finish_for(key, ack, Stage::AwaitsPubRec);
+            self.finish_for(key, ack, Stage::Receipt);
             return;
         }
         let slot = self.session_of(key);
@@ -46,7 +46,7 @@ impl Core {
     }
 
     pub(crate) fn on_pubcomp(&mut self, key: ConnKey, ack: &Ack<'_>) {
-        self.finish_for(key, ack, Stage::AwaitsPubComp);
+        self.finish_for(key, ack, Stage::Completion);
     }
 
     fn note_received_by_client(&mut self, slot: u32, ack: &Ack<'_>) -> bool {
@@ -62,10 +62,10 @@ impl Core {
         else {
             return false;
         };
-        if entry.stage == Stage::AwaitsPubAck {
+        if entry.stage == Stage::Acknowledgement {
             return false;
         }
-        entry.stage = Stage::AwaitsPubComp;
+        entry.stage = Stage::Completion;
         if let Some(delivery) = entry.delivery.take() {
             self.uncharge(&delivery.message);
             self.group_finished(slot, delivery.group);

@@ -37,10 +37,10 @@ impl Core {
         frame: Frame<'_>,
         bytes: &[u8],
     ) -> Result<usize, Failure> {
-        if frame.first_byte == PLAIN_QOS0 {
-            if let Some(used) = self.on_plain_run(interest, key, frame, bytes)? {
-                return Ok(used);
-            }
+        if frame.first_byte == PLAIN_QOS0
+            && let Some(used) = self.on_plain_run(interest, key, frame, bytes)?
+        {
+            return Ok(used);
         }
         self.stats.packets_received += 1;
         self.stats.publishes_received += 1;

@@ -33,7 +33,7 @@ impl Core {
         &mut self,
         interest: &Interest,
         key: ConnKey,
-        subscribe: Subscribe<'_>,
+        subscribe: &Subscribe<'_>,
     ) -> Result<(), Failure> {
         let identifier = subscribe
             .properties

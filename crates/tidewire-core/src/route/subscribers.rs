@@ -20,6 +20,10 @@ pub(crate) struct Subscriber {
 pub(crate) struct FilterEntry {
     subscribers: Subscribers,
     /// Slots of the shared groups with this filter that this worker owns.
+    #[allow(
+        clippy::box_collection,
+        reason = "8 bytes in every filter's entry instead of 24"
+    )]
     pub(crate) groups: Option<Box<Vec<u32>>>,
 }
 
@@ -29,7 +33,7 @@ enum Subscribers {
     None,
     One(Subscriber),
     List(Vec<Subscriber>),
-    Tree(Box<BTreeMap<u32, Subscriber>>),
+    Tree(BTreeMap<u32, Subscriber>),
 }
 
 impl FilterEntry {
@@ -59,7 +63,7 @@ impl FilterEntry {
                 } else {
                     let all = list.iter().copied().chain([subscriber]);
                     let tree = all.map(|each| (each.session, each)).collect();
-                    self.subscribers = Subscribers::Tree(Box::new(tree));
+                    self.subscribers = Subscribers::Tree(tree);
                 }
                 false
             }
