@@ -275,9 +275,11 @@ fn distinct(name: &str) {
     assert_eq!(bench.core.stats().publishes_sent, 100_000);
 }
 
+type Scenario = (&'static str, fn(&str));
+
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
-    let all: [(&str, fn(&str)); 6] = [
+    let all: [Scenario; 6] = [
         ("1:1 QoS 0", |name| one_to_one(Qos::AtMostOnce, name)),
         ("1:1 QoS 1", |name| one_to_one(Qos::AtLeastOnce, name)),
         ("1:1 QoS 2", |name| one_to_one(Qos::ExactlyOnce, name)),
