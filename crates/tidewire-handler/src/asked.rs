@@ -1,0 +1,294 @@
+//! What deciding handlers are asked, and what they may answer.
+
+use crate::client::Client;
+use crate::decide::Decide;
+use crate::event::{Event, Handler};
+use std::borrow::Cow;
+use std::sync::Arc;
+use tidewire_codec::{Connect, Publish, Qos, Subscribe, SubscriptionOptions, Unsubscribe, Version};
+
+/// The way from a question to the method that answers it; written by the table of events.
+pub trait Put {
+    /// Which event raises it.
+    const EVENT: Event;
+    /// What an answer consists of.
+    type Answer: Send + 'static;
+    /// Asks one handler.
+    fn put(&self, handler: &dyn Handler, client: &Client) -> Decide<Self::Answer>;
+}
+
+/// A question to a chain. It borrows what it asks about; only if somebody needs time for an answer is it copied.
+pub trait Ask: Put + Send + Sync {
+    /// The question with everything its own.
+    type Owned: Ask<Answer = Self::Answer> + 'static;
+
+    /// The same question, to be kept.
+    fn to_kept(&self) -> Self::Owned;
+
+    /// A handler answered, and those behind it are to see it.
+    fn revise(&mut self, answer: &Self::Answer) {
+        let _ = answer;
+    }
+}
+
+/// A transport is open. What is known of it is in the [`Client`].
+#[derive(Clone, Copy, Debug)]
+pub struct BeforeConnect;
+
+/// What a CONNECT says about its sender.
+#[derive(Clone)]
+pub struct Authenticate<'a> {
+    /// The client id, assigned ones included.
+    pub client_id: Cow<'a, str>,
+    /// User name.
+    pub username: Option<Cow<'a, str>>,
+    /// Password; not shown by `Debug`.
+    pub password: Option<Cow<'a, [u8]>>,
+    /// Protocol version.
+    pub version: Version,
+    /// Authentication Method of enhanced authentication.
+    pub method: Option<Cow<'a, str>>,
+    /// Authentication Data of enhanced authentication; not shown by `Debug`.
+    pub data: Option<Cow<'a, [u8]>>,
+}
+
+/// A further message of an enhanced authentication.
+#[derive(Clone)]
+pub struct AuthenticationStep<'a> {
+    /// The client id.
+    pub client_id: Cow<'a, str>,
+    /// The method named in CONNECT.
+    pub method: Cow<'a, str>,
+    /// Authentication Data; not shown by `Debug`.
+    pub data: Option<Cow<'a, [u8]>>,
+    /// Where the exchange stands.
+    pub stage: AuthenticationStage,
+}
+
+/// Where an enhanced authentication stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthenticationStage {
+    /// AUTH 0x18: a further message.
+    Continue,
+    /// AUTH 0x19: the client begins to authenticate anew.
+    Again,
+}
+
+/// An answer about who a client is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// It may come in.
+    Accepted {
+        /// Who it is; sessions belong to it. `None` = nobody in particular.
+        principal: Option<Arc<str>>,
+        /// Authentication Data of the final CONNACK or AUTH; not shown by `Debug`.
+        data: Option<Box<[u8]>>,
+    },
+    /// An AUTH packet with this data goes to the client; its reply is the next step. Not shown by `Debug`.
+    Challenge(Box<[u8]>),
+}
+
+/// A client wants to publish.
+#[derive(Clone, Debug)]
+pub struct AuthorizePublish<'a> {
+    /// Topic name, aliases resolved.
+    pub topic: Cow<'a, str>,
+    /// The message.
+    pub payload: Cow<'a, [u8]>,
+    /// Quality of service.
+    pub qos: Qos,
+    /// Whether it is to be retained.
+    pub retain: bool,
+}
+
+/// A client wants to subscribe.
+#[derive(Clone, Debug)]
+pub struct AuthorizeSubscribe<'a> {
+    /// The filter, without `$share/name/`.
+    pub filter: Cow<'a, str>,
+    /// The share name, if shared.
+    pub share: Option<Cow<'a, str>>,
+    /// What was asked for.
+    pub options: SubscriptionOptions,
+}
+
+/// A message on its way to one receiver.
+#[derive(Clone, Debug)]
+pub struct Deliver<'a>(pub Publish<'a>);
+
+/// What to do with a message for one receiver.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// Send this in its place.
+    Send(Publish<'static>),
+    /// Send nothing.
+    Suppress,
+}
+
+impl Authentication {
+    /// The client may come in, as this principal.
+    #[must_use]
+    pub fn accepted(principal: impl Into<Arc<str>>) -> Self {
+        Self::Accepted {
+            principal: Some(principal.into()),
+            data: None,
+        }
+    }
+
+    /// The client may come in, as nobody in particular.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::Accepted {
+            principal: None,
+            data: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Accepted { principal, .. } => f
+                .debug_struct("Accepted")
+                .field("principal", principal)
+                .finish_non_exhaustive(),
+            Self::Challenge(_) => f.debug_tuple("Challenge").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Authenticate<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticate")
+            .field("client_id", &self.client_id)
+            .field("username", &self.username)
+            .field("version", &self.version)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for AuthenticationStep<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthenticationStep")
+            .field("client_id", &self.client_id)
+            .field("method", &self.method)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ask for BeforeConnect {
+    type Owned = Self;
+
+    fn to_kept(&self) -> Self {
+        *self
+    }
+}
+
+impl Ask for Connect<'_> {
+    type Owned = Connect<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        self.clone().into_owned()
+    }
+}
+
+impl Ask for Authenticate<'_> {
+    type Owned = Authenticate<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        Authenticate {
+            client_id: kept(&*self.client_id),
+            username: self.username.as_deref().map(kept),
+            password: self.password.as_deref().map(kept),
+            version: self.version,
+            method: self.method.as_deref().map(kept),
+            data: self.data.as_deref().map(kept),
+        }
+    }
+}
+
+impl Ask for AuthenticationStep<'_> {
+    type Owned = AuthenticationStep<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        AuthenticationStep {
+            client_id: kept(&*self.client_id),
+            method: kept(&*self.method),
+            data: self.data.as_deref().map(kept),
+            stage: self.stage,
+        }
+    }
+}
+
+impl Ask for AuthorizePublish<'_> {
+    type Owned = AuthorizePublish<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        AuthorizePublish {
+            topic: kept(&*self.topic),
+            payload: kept(&*self.payload),
+            qos: self.qos,
+            retain: self.retain,
+        }
+    }
+}
+
+impl Ask for AuthorizeSubscribe<'_> {
+    type Owned = AuthorizeSubscribe<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        AuthorizeSubscribe {
+            filter: kept(&*self.filter),
+            share: self.share.as_deref().map(kept),
+            options: self.options,
+        }
+    }
+}
+
+impl Ask for Publish<'_> {
+    type Owned = Publish<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        self.clone().into_owned()
+    }
+
+    fn revise(&mut self, answer: &Publish<'static>) {
+        *self = answer.clone();
+    }
+}
+
+impl Ask for Subscribe<'_> {
+    type Owned = Subscribe<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        self.clone().into_owned()
+    }
+}
+
+impl Ask for Unsubscribe<'_> {
+    type Owned = Unsubscribe<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        self.clone().into_owned()
+    }
+}
+
+impl Ask for Deliver<'_> {
+    type Owned = Deliver<'static>;
+
+    fn to_kept(&self) -> Self::Owned {
+        Deliver(self.0.clone().into_owned())
+    }
+
+    fn revise(&mut self, answer: &Delivery) {
+        if let Delivery::Send(publish) = answer {
+            self.0 = publish.clone();
+        }
+    }
+}
+
+fn kept<T: ToOwned + ?Sized>(borrowed: &T) -> Cow<'static, T> {
+    Cow::Owned(borrowed.to_owned())
+}
