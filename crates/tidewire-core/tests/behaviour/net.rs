@@ -258,6 +258,14 @@ impl Net {
         }
     }
 
+    /// Lets some workers have a turn or two, and leaves the rest for later.
+    pub(crate) fn stir(&mut self) {
+        for _ in 0..self.below(6) {
+            let worker = self.below(u64::from(self.plan.workers));
+            self.turn(WorkerId(u16::try_from(worker).unwrap()));
+        }
+    }
+
     /// A number below `bound`, from the plan's seed.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.random = self

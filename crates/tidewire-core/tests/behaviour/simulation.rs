@@ -368,6 +368,7 @@ impl Life {
             let topic = self.one_of(&TOPICS);
             let retain = self.below(6) == 0 && retaining.insert(topic);
             self.publish(who, topic, retain)?;
+            self.net.stir();
         }
         self.net.settle();
         Ok(())
