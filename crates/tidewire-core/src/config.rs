@@ -133,7 +133,8 @@ pub struct Limits {
     pub max_queued_messages: u32,
     /// Bytes of messages that wait for one session beyond those in flight.
     pub max_queued_bytes: u64,
-    /// Encoded bytes that wait for one connection's socket; QoS 0 beyond it is dropped and counted.
+    /// Encoded bytes that wait for one connection's socket; QoS 0 beyond it is dropped and counted, and a client that lets so
+    /// many answers wait is not read.
     pub max_outbound_bytes: u32,
     /// Bytes that one worker may hold for its peers in all; beyond it publishers are paused.
     pub max_worker_bytes: u64,

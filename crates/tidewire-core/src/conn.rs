@@ -33,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) owed: bool,
     /// Held by the worker's memory budget.
     pub(crate) paused: bool,
+    /// Held because its client does not read what it is answered.
+    pub(crate) choked: bool,
     /// Slot of the session while live.
     pub(crate) session: u32,
     /// Slot of the route of the last PUBLISH, tried first for the next.
@@ -80,6 +82,7 @@ impl Conn {
             gate: None,
             owed: false,
             paused: false,
+            choked: false,
             session: u32::MAX,
             last_route: NO_ROUTE,
             last_received: now,

@@ -155,6 +155,10 @@ impl Core {
         conn.out.advance(&mut self.pool, bytes);
         self.outbound_bytes = self.outbound_bytes.saturating_sub(bytes as u64);
         self.stats.bytes_sent = self.stats.bytes_sent.wrapping_add(bytes as u64);
+        if conn.choked && conn.out.len() <= self.config.limits.max_outbound_bytes as usize / 2 {
+            conn.choked = false;
+            self.outputs.push_back(Output::Resume { conn: key });
+        }
         if !conn.backlog.is_empty() && conn.out.len() < BACKLOG_FROM_BYTES {
             conn.backlog
                 .move_front_to(&mut self.pool, &mut conn.out, BACKLOG_FROM_BYTES);
@@ -273,6 +277,11 @@ impl Core {
         let Some(frame) = frame::next_frame(bytes, limit)? else {
             return Ok(0);
         };
+        // Whoever asks and does not read the answers is not heard either; nor does it count as a sign of life.
+        if conn.out.len() > self.config.limits.max_outbound_bytes as usize && conn.is_live() {
+            conn.choked = true;
+            return Ok(0);
+        }
         conn.last_received = self.now;
         if conn.is_live() && frame.packet_type() == Some(PacketType::Publish) {
             if self.over_budget() {
