@@ -6,8 +6,9 @@ use tidewire_codec::frame::fixed_header;
 /// A packet that announces more than this is received into a buffer of its own; smaller ones are completed in the
 /// worker's read buffer. At this size copying the begun packet twice costs about as much as one more call.
 pub(crate) const LARGE_PACKET_BYTES: usize = 16 * 1024;
-/// First size of a large packet's buffer; it doubles as bytes arrive.
-const LARGE_START_BYTES: usize = 64 * 1024;
+/// First size of a large packet's buffer; it doubles as bytes arrive. A stranger gets it for the few bytes of a header, so it
+/// is small; who sends on has most of a packet in the worker's read buffer and starts with twice that.
+const LARGE_START_BYTES: usize = 4 * 1024;
 /// Spare buffers for unfinished packets, of at most [`LARGE_PACKET_BYTES`] each.
 const SPARE_PARTS: usize = 64;
 /// Spare buffers for large packets ...
@@ -91,7 +92,8 @@ impl Large {
     }
 
     fn begin(&mut self, bytes: &[u8], total: usize) {
-        let size = bytes.len().max(LARGE_START_BYTES.min(total));
+        let wanted = (bytes.len() * 2).max(LARGE_START_BYTES);
+        let size = bytes.len().max(wanted.min(total));
         if self.bytes.len() < size {
             self.bytes.resize(size, 0);
         }
