@@ -86,7 +86,7 @@ impl Core {
         let Some(key) = session.conn else {
             return Readiness::Away;
         };
-        if !session.scans.is_empty() {
+        if !session.scans.is_empty() || (qos == Qos::AtMostOnce && session.holds_qos0()) {
             return Readiness::Later;
         }
         if qos == Qos::AtMostOnce {
@@ -135,7 +135,7 @@ impl Core {
             return;
         };
         let Some(key) = session.conn else { return };
-        let held = !session.scans.is_empty();
+        let held = session.holds_qos0();
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -260,8 +260,9 @@ impl Core {
             let Some(session) = self.sessions.in_slot_mut(slot) else {
                 return;
             };
+            let quota = usize::from(session.quota);
             let outbound = session.outbound_mut();
-            if outbound.has_unsent() {
+            if outbound.has_unsent() && outbound.in_flight() < quota {
                 self.resend_next(slot, key);
                 continue;
             }
@@ -286,13 +287,16 @@ impl Core {
         let key = session.conn?;
         let quota = usize::from(session.quota);
         let held = !session.scans.is_empty();
-        let outbound = session.outbound.as_ref()?;
+        let outbound = session.outbound.as_mut()?;
+        if outbound.in_flight() >= quota && !held {
+            outbound.bring_qos0_forward();
+        }
         let next_is_qos0 = outbound
             .waiting()
             .front()
             .is_some_and(|next| next.qos == Qos::AtMostOnce);
         let something = outbound.has_unsent() || (!held && !outbound.waiting().is_empty());
-        let allowed = outbound.in_flight() < quota || (!outbound.has_unsent() && next_is_qos0);
+        let allowed = outbound.in_flight() < quota || (next_is_qos0 && !held);
         let conn = self.conns.get(key)?;
         (something && allowed && conn.pending_bytes() < REFILL_BELOW_BYTES).then_some(key)
     }

@@ -80,6 +80,8 @@ pub(crate) struct Outbound {
     lapped: bool,
     waiting: VecDeque<Delivery>,
     waiting_bytes: u64,
+    /// How many of the waiting ones have QoS 0: later ones must not overtake them.
+    waiting_qos0: usize,
     /// Where retained messages that are still being collected go, while they are: before all that came later.
     scan_point: Option<usize>,
 }
@@ -93,6 +95,7 @@ impl Default for Outbound {
             lapped: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            waiting_qos0: 0,
             scan_point: None,
         }
     }
@@ -139,6 +142,7 @@ impl Outbound {
 
     pub(crate) fn enqueue(&mut self, delivery: Delivery) {
         self.waiting_bytes += delivery.message.cost_bytes();
+        self.waiting_qos0 += usize::from(delivery.qos == Qos::AtMostOnce);
         self.waiting.push_back(delivery);
     }
 
@@ -158,6 +162,8 @@ impl Outbound {
             .iter()
             .map(|delivery| delivery.message.cost_bytes())
             .sum::<u64>();
+        let qos0 = |delivery: &&Delivery| delivery.qos == Qos::AtMostOnce;
+        self.waiting_qos0 += deliveries.iter().filter(qos0).count();
         self.waiting.extend(deliveries);
         self.scan_point = Some(self.waiting.len());
         self.waiting.extend(behind);
@@ -170,6 +176,7 @@ impl Outbound {
 
     pub(crate) fn dequeue(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
+        self.waiting_qos0 -= usize::from(delivery.qos == Qos::AtMostOnce);
         self.waiting_bytes = self
             .waiting_bytes
             .saturating_sub(delivery.message.cost_bytes());
@@ -186,6 +193,7 @@ impl Outbound {
         let mut kept = VecDeque::with_capacity(self.waiting.len());
         for delivery in self.waiting.drain(..) {
             if pick(&delivery) {
+                self.waiting_qos0 -= usize::from(delivery.qos == Qos::AtMostOnce);
                 self.waiting_bytes = self
                     .waiting_bytes
                     .saturating_sub(delivery.message.cost_bytes());
@@ -196,6 +204,22 @@ impl Outbound {
         }
         self.waiting = kept;
         withdrawn
+    }
+
+    /// Whether messages of QoS 0 wait: those to come have to wait behind them.
+    pub(crate) fn holds_qos0(&self) -> bool {
+        self.waiting_qos0 > 0
+    }
+
+    /// Puts waiting messages of QoS 0 first, in their order: a full window is not theirs to wait for.
+    pub(crate) fn bring_qos0_forward(&mut self) {
+        let is_qos0 = |delivery: &Delivery| delivery.qos == Qos::AtMostOnce;
+        if self.waiting_qos0 > 0 && !self.waiting.front().is_some_and(is_qos0) {
+            let (mut first, rest): (VecDeque<Delivery>, VecDeque<Delivery>) =
+                self.waiting.drain(..).partition(is_qos0);
+            first.extend(rest);
+            self.waiting = first;
+        }
     }
 
     /// Everything that is still owed, in flight first: for a session that ends.

@@ -75,6 +75,16 @@ impl Session {
         &self.origin.client_id
     }
 
+    /// Whether a message of QoS 0 must not go out at once: retained ones, or others before it, come first.
+    #[inline]
+    pub(crate) fn holds_qos0(&self) -> bool {
+        !self.scans.is_empty()
+            || self
+                .outbound
+                .as_ref()
+                .is_some_and(|outbound| outbound.holds_qos0())
+    }
+
     /// The outbound queues, which a session that was never owed anything does not have.
     pub(crate) fn outbound_mut(&mut self) -> &mut Outbound {
         self.outbound.get_or_insert_default()

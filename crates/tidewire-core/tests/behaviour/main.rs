@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 /// Seeds of random lives, in groups that are a test each.
 const GROUPS_OF_SEEDS: u64 = 8;
-const SEEDS_IN_GROUP: u64 = 200;
+const SEEDS_IN_GROUP: u64 = 100;
 
 fn lives(workers: u16, group: u64) -> Trial {
     let seeds = group * SEEDS_IN_GROUP..(group + 1) * SEEDS_IN_GROUP;

@@ -55,6 +55,8 @@ struct Session {
     held: BTreeSet<PacketId>,
     /// The last number by publisher, topic and QoS of the delivery.
     last: BTreeMap<(usize, String, Qos), Number>,
+    /// The newest retained state that a live message told, by topic and QoS.
+    last_state: BTreeMap<(String, Qos), u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +96,9 @@ struct Life {
     clients: Vec<Client>,
     messages: BTreeMap<Number, Sent>,
     retained: BTreeMap<String, Number>,
-    ever_retained: BTreeSet<(String, Number)>,
+    /// What each topic ever retained: as which of its states first, and as which last.
+    ever_retained: BTreeMap<(String, Number), (u64, u64)>,
+    states: u64,
     /// How many sessions a QoS 2 message of a shared group has reached.
     shared_reach: BTreeMap<Number, u32>,
     next_number: Number,
@@ -111,7 +115,8 @@ impl Life {
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             messages: BTreeMap::new(),
             retained: BTreeMap::new(),
-            ever_retained: BTreeSet::new(),
+            ever_retained: BTreeMap::new(),
+            states: 0,
             shared_reach: BTreeMap::new(),
             next_number: 1,
             random: plan.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -153,10 +158,11 @@ impl Life {
             0 => self.connect(who),
             1 => self.leave(who, true),
             2 => self.leave(who, false),
-            3..=5 => self.subscribe(who),
+            3..=5 => self.subscribe(who, Net::send),
             6 => self.unsubscribe(who),
             7 => self.jump(),
-            8..=10 => self.answer_some(who),
+            8 => self.subscribe_in_a_race(who),
+            9..=11 => self.answer_some(who),
             _ => self.publish_some(),
         }
     }
@@ -220,6 +226,7 @@ impl Life {
                 self.clients[who].session = None;
             }
             self.net.links[old].received.clear();
+            self.forgive_qos0(who);
         }
         let link = self.net.open(0);
         let connect = Packet::Connect(Connect {
@@ -307,6 +314,7 @@ impl Life {
         } else {
             None
         };
+        self.forgive_qos0(who);
         let client = &mut self.clients[who];
         client.answers.clear();
         match &mut client.session {
@@ -316,7 +324,16 @@ impl Life {
         Ok(())
     }
 
-    fn subscribe(&mut self, who: usize) -> Result<(), String> {
+    /// What waits at QoS 0 for a place in a connection's window goes with the connection.
+    fn forgive_qos0(&mut self, who: usize) {
+        if let Some(session) = self.clients[who].session.as_mut() {
+            for owed in session.owed.values_mut() {
+                owed.optional |= owed.qos == Qos::AtMostOnce;
+            }
+        }
+    }
+
+    fn subscribe(&mut self, who: usize, send: fn(&mut Net, usize, &[u8])) -> Result<(), String> {
         let filter = self.one_of(&FILTERS);
         let qos = self.qos();
         self.note(format!("{who} subscribes to {filter} with {qos:?}"));
@@ -335,7 +352,35 @@ impl Life {
         if let Some(session) = self.clients[who].session.as_mut() {
             session.subscriptions.insert(filter, qos);
         }
-        self.send(who, &subscribe)
+        let client = &self.clients[who];
+        let bytes = encode(client.version.unwrap_or(Version::V5), &subscribe)?;
+        if let Some(link) = client.link {
+            send(&mut self.net, link, &bytes);
+        }
+        Ok(())
+    }
+
+    /// Subscribes while others publish retained messages: which of them come is open, but none after a newer one.
+    fn subscribe_in_a_race(&mut self, who: usize) -> Result<(), String> {
+        let before = self.next_number;
+        self.subscribe(who, Net::push)?;
+        let mut retaining = BTreeSet::new();
+        for _ in 0..=self.below(4) {
+            self.net.stir();
+            let publisher = self.below(CLIENTS as u64) as usize;
+            let topic = self.one_of(&TOPICS);
+            let may = self.clients[publisher].link.is_some() && retaining.insert(topic);
+            if may && self.clients[publisher].sent.len() < 20 {
+                self.publish(publisher, topic, true)?;
+            }
+        }
+        self.net.settle();
+        if let Some(session) = self.clients[who].session.as_mut() {
+            for (_, owed) in session.owed.range_mut(before..) {
+                owed.optional = true;
+            }
+        }
+        Ok(())
     }
 
     fn unsubscribe(&mut self, who: usize) -> Result<(), String> {
@@ -443,8 +488,12 @@ impl Life {
             match number {
                 Some(number) => {
                     self.retained.insert(publish.topic.to_string(), number);
+                    self.states += 1;
+                    let state = (self.states, self.states);
                     self.ever_retained
-                        .insert((publish.topic.to_string(), number));
+                        .entry((publish.topic.to_string(), number))
+                        .and_modify(|known| known.1 = state.1)
+                        .or_insert(state);
                 }
                 None => drop(self.retained.remove(&*publish.topic)),
             }
@@ -593,14 +642,19 @@ impl Life {
             return Ok(());
         };
         if publish.retain {
-            let known = self
-                .ever_retained
-                .contains(&(publish.topic.to_string(), number));
-            return if known {
-                Ok(())
-            } else {
-                Err(format!("{who} got {} as retained", said(publish)))
+            let Some((_, newest)) = self.ever_retained.get(&(publish.topic.to_string(), number))
+            else {
+                return Err(format!("{who} got {} as retained", said(publish)));
             };
+            let place = (publish.topic.to_string(), publish.qos);
+            let seen = session.last_state.get(&place).copied().unwrap_or(0);
+            if *newest < seen && !publish.dup {
+                return Err(format!(
+                    "{who} got {}, older than what it knows",
+                    said(publish)
+                ));
+            }
+            return Ok(());
         }
         self.count(who, number, publish)
     }
@@ -644,6 +698,11 @@ impl Life {
         };
         if *times > most {
             return Err(format!("{who} got {} {times} times", said(publish)));
+        }
+        if let Some((first, _)) = self.ever_retained.get(&(publish.topic.to_string(), number)) {
+            let place = (publish.topic.to_string(), publish.qos);
+            let seen = session.last_state.entry(place).or_insert(0);
+            *seen = (*first).max(*seen);
         }
         let place = (sent.publisher, publish.topic.to_string(), publish.qos);
         let last = session.last.entry(place).or_insert(0);
