@@ -1,22 +1,24 @@
-//! The seam between transport and protocol, where TLS and WebSocket will sit.
+//! The seam between transport and protocol, where TLS, WebSocket and the PROXY protocol sit.
 //!
-//! A layer is a pure state machine: bytes in, bytes out, no transport, no clock, no task. The worker reads the transport
-//! into its one buffer, gives the bytes to [`Layer::receive`] and the plain bytes that come out to the core; what the core
-//! wants sent passes [`Layer::send`] on its way to the transport. A layer keeps its own unfinished records, and moves with
-//! its connection from worker to worker. Layers stack: the outer one's plain bytes are the inner one's wire bytes.
+//! A layer is a pure state machine: bytes in, bytes out, no transport, no clock, no task. [`Layered`](crate::Layered)
+//! reads the transport into a buffer that all connections of a thread share, gives the bytes to [`Layer::receive`] and
+//! the plain bytes that come out to the reader; what is written passes [`Layer::send`] on its way to the transport. A
+//! layer keeps its own unfinished records, and moves with its connection from worker to worker. Layers stack: the outer
+//! one's plain bytes are the inner one's wire bytes.
 
+use crate::facts::LayerFacts;
 use std::fmt;
 
 /// Turns the bytes of the wire into the bytes of the protocol and back.
 pub trait Layer: Send {
-    /// Takes all of `wire`; appends the protocol's bytes to `plain`, and to `reply` what the layer itself has to send
-    /// (handshake, pong, alert), which goes out in front of everything that is sent later.
+    /// Takes all of `wire`, which it may overwrite; appends the protocol's bytes to `plain`, and to `reply` what the layer
+    /// itself has to send (handshake, pong, alert), which goes out in front of everything that is sent later.
     ///
     /// # Errors
     /// The peer broke the layer's rules: `reply` is still to be sent, then the transport closed.
     fn receive(
         &mut self,
-        wire: &[u8],
+        wire: &mut [u8],
         plain: &mut Vec<u8>,
         reply: &mut Vec<u8>,
     ) -> Result<LayerState, LayerError>;
@@ -26,6 +28,9 @@ pub trait Layer: Send {
 
     /// Appends the layer's farewell (close frame, close_notify); nothing is sent after it.
     fn finish(&mut self, wire: &mut Vec<u8>);
+
+    /// Adds what the layer has learned of the peer; called once, when it is open.
+    fn tell(&mut self, facts: &mut LayerFacts);
 }
 
 /// Where a layer stands after it has received bytes.
@@ -35,6 +40,8 @@ pub enum LayerState {
     Handshake,
     /// Bytes of the protocol flow.
     Open,
+    /// From here on wire and protocol have the same bytes: the layer can go.
+    Transparent,
     /// The peer said farewell: what is in `plain` is the last.
     Finished,
 }
@@ -42,10 +49,19 @@ pub enum LayerState {
 /// The peer broke a layer's rules.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LayerError {
-    /// Which layer: `tls`, `websocket`.
+    /// Which layer: `tls`, `websocket`, `proxy protocol`.
     pub layer: &'static str,
     /// What was wrong, for the log.
     pub text: Box<str>,
+}
+
+impl LayerError {
+    /// An error of a layer.
+    #[must_use]
+    pub fn new(layer: &'static str, text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        Self { layer, text }
+    }
 }
 
 impl fmt::Display for LayerError {

@@ -226,7 +226,7 @@ fn open(address: SocketAddr, options: TcpOptions) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+pub(crate) fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match operation() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,28 +1,72 @@
-//! Listener addresses as people write them: `tcp://host:port`.
+//! Listener addresses as people write them: `tcp://host:port`, `unix:///path`.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::str::FromStr;
 
 /// The port that IANA registered for MQTT without TLS.
 pub const DEFAULT_MQTT_PORT: u16 = 1883;
 
+/// The port that IANA registered for MQTT over TLS.
+pub const DEFAULT_MQTTS_PORT: u16 = 8883;
+
+/// The port for MQTT over WebSocket; none is registered, this one is what clients' examples use most.
+pub const DEFAULT_WS_PORT: u16 = 8083;
+
+/// The port for MQTT over WebSocket and TLS; see [`DEFAULT_WS_PORT`].
+pub const DEFAULT_WSS_PORT: u16 = 8084;
+
 /// Schemes that later builds serve: named, so that the answer can be "not yet" and not "what is that?".
-const PLANNED_SCHEMES: [&str; 6] = ["tls", "mqtts", "ws", "wss", "unix", "quic"];
+const PLANNED_SCHEMES: [&str; 1] = ["quic"];
 
 /// How a listener talks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheme {
     /// MQTT over plain TCP.
     Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket.
+    Ws,
+    /// MQTT over WebSocket over TLS.
+    Wss,
+    /// MQTT over a socket in the file system.
+    Unix,
+}
+
+impl Scheme {
+    /// Whether the listener needs a certificate.
+    #[must_use]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether packets travel in WebSocket frames.
+    #[must_use]
+    pub fn is_web_socket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The port where none is given; 0 where there are no ports.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Tcp => DEFAULT_MQTT_PORT,
+            Self::Tls => DEFAULT_MQTTS_PORT,
+            Self::Ws => DEFAULT_WS_PORT,
+            Self::Wss => DEFAULT_WSS_PORT,
+            Self::Unix => 0,
+        }
+    }
 }
 
 /// A listener's address, taken apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListenUrl {
     scheme: Scheme,
-    /// Without the brackets of an IPv6 address.
+    /// Without the brackets of an IPv6 address; the path of a socket in the file system.
     host: Box<str>,
     port: u16,
 }
@@ -55,8 +99,13 @@ pub enum UrlError {
         /// What stood there.
         port: Box<str>,
     },
-    /// Something behind the port that TCP has no use for.
+    /// Something behind the port that a listener has no use for.
     TrailingPath {
+        /// What stood there.
+        path: Box<str>,
+    },
+    /// The path of a socket in the file system is missing or does not begin with `/`.
+    NoSocketPath {
         /// What stood there.
         path: Box<str>,
     },
@@ -70,6 +119,9 @@ impl FromStr for ListenUrl {
             .split_once("://")
             .ok_or_else(|| UrlError::NoScheme { url: url.into() })?;
         let scheme = parse_scheme(scheme)?;
+        if scheme == Scheme::Unix {
+            return parse_unix(rest);
+        }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if path.len() > 1 {
             return Err(UrlError::TrailingPath { path: path.into() });
@@ -79,7 +131,7 @@ impl FromStr for ListenUrl {
             return Err(UrlError::NoHost { url: url.into() });
         }
         let port = match port {
-            None => DEFAULT_MQTT_PORT,
+            None => scheme.default_port(),
             Some(text) => text
                 .parse()
                 .map_err(|_| UrlError::InvalidPort { port: text.into() })?,
@@ -99,10 +151,16 @@ impl ListenUrl {
         self.scheme
     }
 
-    /// Address or name, without brackets.
+    /// Address or name, without brackets; the path of a socket in the file system.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The path of a socket in the file system, if it is one.
+    #[must_use]
+    pub fn socket_path(&self) -> Option<&Path> {
+        (self.scheme == Scheme::Unix).then(|| Path::new(&*self.host))
     }
 
     /// Port; 0 = any free one.
@@ -112,11 +170,15 @@ impl ListenUrl {
     }
 
     /// The addresses that the host stands for. A name may stand for several (`localhost`: one of IPv4, one of IPv6);
-    /// with port 0 only the first is returned, as two free ports would not be one address.
+    /// with port 0 only the first is returned, as two free ports would not be one address. A socket in the file system
+    /// has none.
     ///
     /// # Errors
     /// The resolver's error; [`io::ErrorKind::NotFound`] if the name has no address.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        if self.scheme == Scheme::Unix {
+            return Ok(Vec::new());
+        }
         let mut addresses: Vec<SocketAddr> = Vec::new();
         for address in (&*self.host, self.port).to_socket_addrs()? {
             if !addresses.contains(&address) {
@@ -139,6 +201,10 @@ impl ListenUrl {
 fn parse_scheme(scheme: &str) -> Result<Scheme, UrlError> {
     match scheme {
         "tcp" | "mqtt" => Ok(Scheme::Tcp),
+        "tls" | "mqtts" | "ssl" => Ok(Scheme::Tls),
+        "ws" => Ok(Scheme::Ws),
+        "wss" => Ok(Scheme::Wss),
+        "unix" => Ok(Scheme::Unix),
         "" => Err(UrlError::NoScheme { url: "://".into() }),
         planned if PLANNED_SCHEMES.contains(&planned) => Err(UrlError::NotInThisBuild {
             scheme: planned.into(),
@@ -147,6 +213,17 @@ fn parse_scheme(scheme: &str) -> Result<Scheme, UrlError> {
             scheme: other.into(),
         }),
     }
+}
+
+fn parse_unix(path: &str) -> Result<ListenUrl, UrlError> {
+    if path.len() < 2 || !path.starts_with('/') {
+        return Err(UrlError::NoSocketPath { path: path.into() });
+    }
+    Ok(ListenUrl {
+        scheme: Scheme::Unix,
+        host: path.into(),
+        port: 0,
+    })
 }
 
 /// Host and port; the host may be an IPv6 address in brackets.
@@ -171,7 +248,9 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scheme, host, port } = self;
-        if host.contains(':') {
+        if *scheme == Scheme::Unix {
+            write!(f, "unix://{host}")
+        } else if host.contains(':') {
             write!(f, "{scheme}://[{host}]:{port}")
         } else {
             write!(f, "{scheme}://{host}:{port}")
@@ -181,9 +260,13 @@ impl fmt::Display for ListenUrl {
 
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp => f.write_str("tcp"),
-        }
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Unix => "unix",
+        })
     }
 }
 
@@ -198,7 +281,10 @@ impl fmt::Display for UrlError {
                 )
             }
             Self::UnknownScheme { scheme } => {
-                write!(f, "unknown scheme `{scheme}`; use `tcp://host:port`")
+                write!(
+                    f,
+                    "unknown scheme `{scheme}`; use tcp, tls, ws, wss or unix, as in `tcp://host:port`"
+                )
             }
             Self::NoHost { url } => write!(
                 f,
@@ -209,7 +295,11 @@ impl fmt::Display for UrlError {
             }
             Self::TrailingPath { path } => write!(
                 f,
-                "`{path}` behind the port means nothing for `tcp://`; remove it"
+                "`{path}` behind the port means nothing for a listener; remove it (paths of WebSocket are set by ws_paths)"
+            ),
+            Self::NoSocketPath { path } => write!(
+                f,
+                "`{path}` is no absolute path; write `unix:///run/tidewire.sock`, with three slashes"
             ),
         }
     }
@@ -235,6 +325,11 @@ mod tests {
         );
         assert_eq!(shown("tcp://[::1]:0/"), Ok("tcp://[::1]:0".into()));
         assert_eq!(shown("tcp://[::1]"), Ok("tcp://[::1]:1883".into()));
+        assert_eq!(shown("mqtts://h"), Ok("tls://h:8883".into()));
+        assert_eq!(shown("ssl://h:1"), Ok("tls://h:1".into()));
+        assert_eq!(shown("ws://h"), Ok("ws://h:8083".into()));
+        assert_eq!(shown("wss://h"), Ok("wss://h:8084".into()));
+        assert_eq!(shown("unix:///run/x.sock"), Ok("unix:///run/x.sock".into()));
         for (url, error) in [
             (
                 "127.0.0.1:1883",
@@ -243,11 +338,18 @@ mod tests {
                 },
             ),
             (
-                "ws://a:1",
+                "quic://a:1",
                 UrlError::NotInThisBuild {
-                    scheme: "ws".into(),
+                    scheme: "quic".into(),
                 },
             ),
+            (
+                "unix://run/x.sock",
+                UrlError::NoSocketPath {
+                    path: "run/x.sock".into(),
+                },
+            ),
+            ("unix:///", UrlError::NoSocketPath { path: "/".into() }),
             (
                 "http://a:1",
                 UrlError::UnknownScheme {

@@ -96,6 +96,12 @@ impl Driver for MioDriver {
     fn register(&mut self, transport: &mut NetTransport, slot: u32) -> io::Result<()> {
         match transport {
             NetTransport::Socket(socket) => socket.register(&self.registry, slot_token(slot)),
+            #[cfg(unix)]
+            NetTransport::Local(socket) => socket.register(&self.registry, slot_token(slot)),
+            NetTransport::Layered(layered) => match layered.inner_mut() {
+                Some(inner) => self.register(inner, slot),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            },
             NetTransport::Piped(pipe) => {
                 let port = Arc::clone(&self.port);
                 pipe.on_ready(Some(Arc::new(move |event| {
@@ -112,6 +118,12 @@ impl Driver for MioDriver {
     fn want_writable(&mut self, transport: &mut NetTransport, slot: u32) -> io::Result<()> {
         match transport {
             NetTransport::Socket(socket) => socket.want_writable(&self.registry, slot_token(slot)),
+            #[cfg(unix)]
+            NetTransport::Local(socket) => socket.want_writable(&self.registry, slot_token(slot)),
+            NetTransport::Layered(layered) => match layered.inner_mut() {
+                Some(inner) => self.want_writable(inner, slot),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            },
             // A pipe tells its writer about room whenever a write did not fit.
             NetTransport::Piped(_) => Ok(()),
         }
@@ -120,6 +132,12 @@ impl Driver for MioDriver {
     fn deregister(&mut self, transport: &mut NetTransport) -> io::Result<()> {
         match transport {
             NetTransport::Socket(socket) => socket.deregister(&self.registry),
+            #[cfg(unix)]
+            NetTransport::Local(socket) => socket.deregister(&self.registry),
+            NetTransport::Layered(layered) => match layered.inner_mut() {
+                Some(inner) => self.deregister(inner),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            },
             NetTransport::Piped(pipe) => {
                 pipe.on_ready(None);
                 Ok(())

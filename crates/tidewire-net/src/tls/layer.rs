@@ -1,0 +1,265 @@
+//! TLS as a layer: rustls without buffers of its own.
+
+use super::identity::certificate_facts;
+use super::server_names::take_asked_for;
+use crate::facts::{LayerFacts, TlsFacts};
+use crate::layer::{Layer, LayerError, LayerState};
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use std::sync::Arc;
+
+/// Bytes of a begun record, or of a handshake message in several records, that a peer may leave waiting. The largest
+/// record has 16 KiB and 261 bytes; a client's certificate chain takes a few.
+const HELD_MAX_BYTES: usize = 64 * 1024;
+/// The largest piece of plain bytes in one record, and what a record adds to it at most.
+const RECORD_BYTES: usize = 16 * 1024;
+const RECORD_OVERHEAD_BYTES: usize = 64;
+/// Room for an alert record of any version.
+const ALERT_BYTES: usize = 64;
+
+/// One connection's TLS.
+pub struct TlsLayer {
+    connection: UnbufferedServerConnection,
+    /// Wire bytes that wait for the rest of their record.
+    held: Vec<u8>,
+    /// The name that the client asked for, until it is told.
+    server_name: Option<Box<str>>,
+}
+
+/// What is left to do after some records.
+enum Progress {
+    /// So far nothing can be sent.
+    Handshake,
+    Open,
+    PeerClosed,
+}
+
+impl TlsLayer {
+    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(config)?,
+            held: Vec::new(),
+            server_name: None,
+        })
+    }
+
+    /// Works off all whole records at the front of `wire`; returns how many bytes they had.
+    fn process(
+        &mut self,
+        wire: &mut [u8],
+        plain: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) -> Result<(usize, Progress), rustls::Error> {
+        let mut used = 0;
+        loop {
+            let status = self.connection.process_tls_records(&mut wire[used..]);
+            used += status.discard;
+            match status.state? {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        plain.extend_from_slice(record?.payload);
+                    }
+                }
+                ConnectionState::EncodeTlsData(mut data) => append(reply, |room| {
+                    data.encode(room).map_err(|error| match error {
+                        EncodeError::InsufficientSize(size) => Some(size.required_size),
+                        EncodeError::AlreadyEncoded => None,
+                    })
+                }),
+                // Replies are queued: they leave before anything else.
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::BlockedHandshake => return Ok((used, Progress::Handshake)),
+                ConnectionState::WriteTraffic(_) => return Ok((used, Progress::Open)),
+                ConnectionState::PeerClosed | ConnectionState::Closed => {
+                    return Ok((used, Progress::PeerClosed));
+                }
+                // Early data is switched off, and no other state exists.
+                _ => return Ok((used, Progress::Handshake)),
+            }
+        }
+    }
+
+    /// Appends what the connection itself still has to say, an alert perhaps.
+    fn drain_alerts(&mut self, reply: &mut Vec<u8>) {
+        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
+            self.connection.process_tls_records(&mut []).state
+        {
+            append(reply, |room| {
+                data.encode(room).map_err(|error| match error {
+                    EncodeError::InsufficientSize(size) => Some(size.required_size),
+                    EncodeError::AlreadyEncoded => None,
+                })
+            });
+        }
+    }
+}
+
+impl Layer for TlsLayer {
+    fn receive(
+        &mut self,
+        wire: &mut [u8],
+        plain: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) -> Result<LayerState, LayerError> {
+        let mut held = std::mem::take(&mut self.held);
+        let result = if held.is_empty() {
+            self.process(wire, plain, reply).map(|(used, progress)| {
+                self.held.extend_from_slice(&wire[used..]);
+                progress
+            })
+        } else {
+            held.extend_from_slice(wire);
+            self.process(&mut held, plain, reply)
+                .map(|(used, progress)| {
+                    if used < held.len() {
+                        held.drain(..used);
+                        self.held = held;
+                    }
+                    progress
+                })
+        };
+        if let Some(name) = take_asked_for() {
+            self.server_name = Some(name);
+        }
+        match result {
+            Err(error) => {
+                self.drain_alerts(reply);
+                Err(LayerError::new("tls", words(&error)))
+            }
+            Ok(_) if self.held.len() > HELD_MAX_BYTES => {
+                Err(LayerError::new("tls", "a handshake message has no end"))
+            }
+            Ok(Progress::Handshake) => Ok(LayerState::Handshake),
+            Ok(Progress::Open) => Ok(LayerState::Open),
+            Ok(Progress::PeerClosed) => {
+                self.finish(reply);
+                Ok(LayerState::Finished)
+            }
+        }
+    }
+
+    fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) {
+        let mut sent = false;
+        while !sent {
+            let Ok(state) = self.connection.process_tls_records(&mut []).state else {
+                return;
+            };
+            match state {
+                ConnectionState::EncodeTlsData(mut data) => append(wire, |room| {
+                    data.encode(room).map_err(|error| match error {
+                        EncodeError::InsufficientSize(size) => Some(size.required_size),
+                        EncodeError::AlreadyEncoded => None,
+                    })
+                }),
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    let start = wire.len();
+                    let records = plain.len() / RECORD_BYTES + 1;
+                    wire.resize(start + plain.len() + records * RECORD_OVERHEAD_BYTES, 0);
+                    let count = match traffic.encrypt(plain, &mut wire[start..]) {
+                        Ok(count) => count,
+                        Err(EncryptError::InsufficientSize(size)) => {
+                            wire.resize(start + size.required_size, 0);
+                            traffic.encrypt(plain, &mut wire[start..]).unwrap_or(0)
+                        }
+                        // 2^64 records have been sent.
+                        Err(EncryptError::EncryptExhausted) => 0,
+                    };
+                    wire.truncate(start + count);
+                    sent = true;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn finish(&mut self, wire: &mut Vec<u8>) {
+        loop {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                // Only shows once, and says what is known.
+                Ok(ConnectionState::PeerClosed) => {}
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    return append(wire, |room| {
+                        traffic
+                            .queue_close_notify(room)
+                            .map_err(|error| match error {
+                                EncryptError::InsufficientSize(size) => Some(size.required_size),
+                                EncryptError::EncryptExhausted => None,
+                            })
+                    });
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn tell(&mut self, facts: &mut LayerFacts) {
+        let connection = &self.connection;
+        let version = connection.protocol_version();
+        let cipher = connection.negotiated_cipher_suite();
+        let certificate = connection
+            .peer_certificates()
+            .and_then(|chain| certificate_facts(chain.first()?));
+        facts.tls = Some(Box::new(TlsFacts {
+            version: version
+                .and_then(|version| version.as_str())
+                .map(|name| name.replace('_', "."))
+                .unwrap_or_default()
+                .into(),
+            cipher: cipher
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or_default()
+                .into(),
+            server_name: self.server_name.take(),
+            certificate: certificate.map(Box::new),
+        }));
+    }
+}
+
+/// Appends what `encode` writes; it returns the room that it needs when it gets too little.
+fn append(to: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
+    let start = to.len();
+    to.resize(start + ALERT_BYTES, 0);
+    let mut result = encode(&mut to[start..]);
+    if let Err(Some(needed)) = result {
+        to.resize(start + needed, 0);
+        result = encode(&mut to[start..]);
+    }
+    to.truncate(start + result.unwrap_or(0));
+}
+
+/// The library's words, and what they most often mean.
+fn words(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription as Alert, CertificateError, Error, InvalidMessage};
+    let meaning = match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "the client's certificate comes from an authority that is not in client_ca_file"
+        }
+        Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the client's certificate has expired",
+        Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => "the client's certificate is not valid yet",
+        Error::InvalidCertificate(CertificateError::Revoked) => {
+            "the client's certificate has been revoked"
+        }
+        Error::NoCertificatesPresented => "the client shows no certificate, and one is required",
+        Error::AlertReceived(Alert::UnknownCA) => {
+            "the client does not know the authority of this server's certificate; give it ca.pem"
+        }
+        Error::AlertReceived(Alert::BadCertificate | Alert::CertificateUnknown) => {
+            "the client does not accept this server's certificate (does it have the name that the client connects to?)"
+        }
+        Error::AlertReceived(Alert::CertificateExpired) => {
+            "the client finds this server's certificate expired; is its clock right?"
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what came is not TLS; does the client speak plain MQTT to a TLS port?"
+        }
+        _ => return error.to_string(),
+    };
+    format!("{meaning} ({error})")
+}

@@ -1,0 +1,216 @@
+//! The HTTP request that becomes a WebSocket, or is refused.
+
+use super::LAYER;
+use crate::layer::LayerError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use httparse::{EMPTY_HEADER, Request, Status};
+use sha1::{Digest as _, Sha1};
+
+/// Headers of a request; browsers send about fifteen.
+const HEADERS_MAX: usize = 64;
+/// What the answer to a key is made with \[RFC 6455 1.3\].
+const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Sub-protocols that are spoken; the second is what clients of MQTT 3.1 ask for.
+const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
+/// What a listener lets become a WebSocket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebSocketSettings {
+    /// Paths that are served; a query behind them does not matter.
+    pub paths: Vec<Box<str>>,
+    /// Pages that may connect, as browsers name them (`https://app.example`); empty = all. Programs that are no browsers
+    /// name no page and are not asked.
+    pub origins: Vec<Box<str>>,
+    /// Bytes of a request at most.
+    pub max_header_bytes: usize,
+}
+
+impl Default for WebSocketSettings {
+    fn default() -> Self {
+        Self {
+            paths: vec!["/".into(), "/mqtt".into()],
+            origins: Vec::new(),
+            // Browsers send about 1 KiB, with cookies a few more.
+            max_header_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// Why a request does not become a WebSocket: the answer's status line, more headers, and the words for log and body.
+struct Refusal {
+    status: &'static str,
+    header: &'static str,
+    text: String,
+}
+
+/// Answers a request that has come so far; returns its length when it was accepted, nothing while it is incomplete.
+pub(super) fn answer(
+    settings: &WebSocketSettings,
+    request: &[u8],
+    reply: &mut Vec<u8>,
+) -> Result<Option<usize>, LayerError> {
+    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = Request::new(&mut headers);
+    let outcome = match parsed.parse(request) {
+        Ok(Status::Partial) if request.len() <= settings.max_header_bytes => return Ok(None),
+        Ok(Status::Complete(length)) if length <= settings.max_header_bytes => {
+            check(settings, &parsed).map(|accepted| (length, accepted))
+        }
+        Ok(_) => Err(refusal(
+            "431 Request Header Fields Too Large",
+            format!(
+                "the request has more than {} bytes",
+                settings.max_header_bytes
+            ),
+        )),
+        Err(error) => Err(refusal(
+            "400 Bad Request",
+            format!("not an HTTP request: {error}"),
+        )),
+    };
+    match outcome {
+        Ok((length, accepted)) => {
+            accepted.write(reply);
+            Ok(Some(length))
+        }
+        Err(refusal) => {
+            refusal.write(reply);
+            Err(LayerError::new(LAYER, refusal.text))
+        }
+    }
+}
+
+/// What an accepted request is answered with.
+struct Accepted {
+    accept: String,
+    protocol: &'static str,
+}
+
+fn check(settings: &WebSocketSettings, request: &Request<'_, '_>) -> Result<Accepted, Refusal> {
+    let path = request.path.unwrap_or_default();
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    if request.method != Some("GET") || request.version != Some(1) {
+        return Err(refusal(
+            "405 Method Not Allowed",
+            "only GET of HTTP/1.1 is served",
+        ));
+    }
+    if !settings.paths.iter().any(|served| **served == *path) {
+        return Err(refusal(
+            "404 Not Found",
+            format!("no WebSocket at {path:?}"),
+        ));
+    }
+    if !has_token(request, "upgrade", "websocket") || !has_token(request, "connection", "upgrade") {
+        let text = "this address speaks MQTT over WebSocket, and the request asks for no upgrade";
+        return Err(Refusal {
+            header: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+            ..refusal("426 Upgrade Required", text)
+        });
+    }
+    if value(request, "sec-websocket-version") != Some("13") {
+        return Err(Refusal {
+            header: "Sec-WebSocket-Version: 13\r\n",
+            ..refusal(
+                "426 Upgrade Required",
+                "only version 13 of WebSocket is spoken",
+            )
+        });
+    }
+    if let Some(origin) = value(request, "origin")
+        && !settings.origins.is_empty()
+        && !settings
+            .origins
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    {
+        return Err(refusal(
+            "403 Forbidden",
+            format!("pages of {origin:?} may not connect: it is not in ws_origins"),
+        ));
+    }
+    let key = value(request, "sec-websocket-key").unwrap_or_default();
+    if BASE64.decode(key).map(|key| key.len()) != Ok(16) {
+        return Err(refusal(
+            "400 Bad Request",
+            "the request has no Sec-WebSocket-Key of 16 bytes",
+        ));
+    }
+    // [5.0 MQTT-6.0.0-3], [5.0 MQTT-6.0.0-4]
+    let protocol = PROTOCOLS
+        .into_iter()
+        .find(|protocol| has_token(request, "sec-websocket-protocol", protocol));
+    let Some(protocol) = protocol else {
+        return Err(refusal(
+            "400 Bad Request",
+            "the client offers neither of the sub-protocols `mqtt` and `mqttv3.1`",
+        ));
+    };
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(KEY_SUFFIX);
+    Ok(Accepted {
+        accept: BASE64.encode(hash.finalize()),
+        protocol,
+    })
+}
+
+fn refusal(status: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal {
+        status,
+        header: "",
+        text: text.into(),
+    }
+}
+
+/// A header's value, if it is there once.
+fn value<'a>(request: &'a Request<'_, '_>, name: &str) -> Option<&'a str> {
+    let mut found = values(request, name);
+    let first = found.next();
+    if found.next().is_some() { None } else { first }
+}
+
+fn values<'a>(request: &'a Request<'_, '_>, name: &str) -> impl Iterator<Item = &'a str> {
+    let named = move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+    let headers = request.headers.iter().filter(named);
+    headers.filter_map(|header| std::str::from_utf8(header.value).ok().map(str::trim))
+}
+
+/// Whether a header that is a list, or several of them, holds the word.
+fn has_token(request: &Request<'_, '_>, name: &str, token: &str) -> bool {
+    values(request, name)
+        .flat_map(|list| list.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+impl Accepted {
+    fn write(&self, reply: &mut Vec<u8>) {
+        let Self { accept, protocol } = self;
+        reply.extend_from_slice(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+    }
+}
+
+impl Refusal {
+    fn write(&self, reply: &mut Vec<u8>) {
+        let Self {
+            status,
+            header,
+            text,
+        } = self;
+        let length = text.len() + 1;
+        reply.extend_from_slice(
+            format!(
+                "HTTP/1.1 {status}\r\n{header}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                 Content-Length: {length}\r\n\r\n{text}\n"
+            )
+            .as_bytes(),
+        );
+    }
+}
