@@ -32,7 +32,7 @@ impl Setup {
             "authorization" if value == "ask" => listener.authorization = Authorization::Ask,
             "response-info" => listener.response_information = Some(value.into()),
             "versions" => {
-                listener.versions = value.split(',').map(version).collect::<Option<_>>()?
+                listener.versions = value.split(',').map(version).collect::<Option<_>>()?;
             }
             "strategy" => self.config.shared_strategy = strategy(value)?,
             _ => return set_limit(&mut self.config.limits, key, value),

@@ -624,7 +624,7 @@ impl Life {
         let mut new = true;
         match (publish.qos, publish.packet_id) {
             (Qos::AtLeastOnce, Some(id)) => {
-                client.answers.push_back(Packet::PubAck(Ack::success(id)))
+                client.answers.push_back(Packet::PubAck(Ack::success(id)));
             }
             (Qos::ExactlyOnce, Some(id)) => {
                 new = session.held.insert(id);
@@ -682,14 +682,15 @@ impl Life {
                 Ok(())
             };
         }
-        if let Some(owed) = session.owed.get(&number).filter(|owed| !owed.optional) {
-            if owed.qos != publish.qos && first {
-                return Err(format!(
-                    "{who} got {} instead of {:?}",
-                    said(publish),
-                    owed.qos
-                ));
-            }
+        if let Some(owed) = session.owed.get(&number).filter(|owed| !owed.optional)
+            && owed.qos != publish.qos
+            && first
+        {
+            return Err(format!(
+                "{who} got {} instead of {:?}",
+                said(publish),
+                owed.qos
+            ));
         }
         let most = match publish.qos {
             Qos::ExactlyOnce => 1,

@@ -443,7 +443,7 @@ fn publish(words: &[Word]) -> Result<Publish<'static>, String> {
         match word.key.as_deref() {
             None if word.quoted => publish.payload = Cow::Owned(word.value.clone()),
             None | Some("topic") => {
-                publish.topic = String::from_utf8_lossy(&word.value).into_owned().into()
+                publish.topic = String::from_utf8_lossy(&word.value).into_owned().into();
             }
             Some("qos") => publish.qos = word.qos()?,
             Some("dup") => publish.dup = word.flag()?,
