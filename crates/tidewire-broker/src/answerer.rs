@@ -3,7 +3,7 @@
 use crate::mailbox::{Mail, Mailbox};
 use std::sync::Arc;
 use tidewire_codec::ReasonCode;
-use tidewire_core::{Answer, Question, Ticket, WorkerId};
+use tidewire_core::{Answer, ConnKey, Question, Ticket, WorkerId};
 
 /// Answers the questions of one worker. It must not block: what needs time is answered later through the port.
 pub trait Answerer: Send {
@@ -18,21 +18,35 @@ pub type Answerers<'a> = &'a mut dyn FnMut(WorkerId) -> Box<dyn Answerer>;
 /// The way of a late answer back to the worker that asked. Cheap to clone; works from any thread.
 #[derive(Clone)]
 pub struct AnswerPort {
-    post: Arc<dyn Fn(Ticket, Answer) + Send + Sync>,
+    post: Arc<dyn Fn(Late) + Send + Sync>,
+}
+
+/// What comes late.
+enum Late {
+    Answer(Ticket, Answer),
+    Cut(ConnKey),
 }
 
 impl AnswerPort {
     /// Answers a question. An answer that comes too late, or twice, is ignored.
     pub fn answer(&self, ticket: Ticket, answer: Answer) {
-        (self.post)(ticket, answer);
+        (self.post)(Late::Answer(ticket, answer));
+    }
+
+    /// Closes a connection, if it is still there.
+    pub(crate) fn cut(&self, conn: ConnKey) {
+        (self.post)(Late::Cut(conn));
     }
 
     pub(crate) fn to<T: Send + 'static>(mailbox: Arc<Mailbox<T>>) -> Self {
         Self {
-            post: Arc::new(move |ticket, answer| {
-                mailbox.post(Mail::Answer {
-                    ticket,
-                    answer: Box::new(answer),
+            post: Arc::new(move |late| {
+                mailbox.post(match late {
+                    Late::Answer(ticket, answer) => Mail::Answer {
+                        ticket,
+                        answer: Box::new(answer),
+                    },
+                    Late::Cut(conn) => Mail::Cut(conn),
                 });
             }),
         }

@@ -1,23 +1,28 @@
 //! A running broker: its threads, and what happens when one of them fails.
 
 use crate::answerer::Answerers;
+use crate::builder::BrokerBuilder;
 use crate::crew::Crew;
 use crate::driver::mio::{MioDriver, MioPoller};
 use crate::ending::{ShutdownReport, WorkerFailure};
 use crate::events::LOG;
 use crate::handle::{Access, BrokerHandle};
 use crate::settings::Settings;
-use crate::start::{StartError, start};
+use crate::start::{Guards, StartError, start};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tidewire_handler::{Notice, WorkerChange};
 use tracing::error;
 
 /// How long a dropped broker gives its clients to take their farewell.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long observing handlers have at the end for what waits for them.
+const NOTICES_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A running broker. Dropping it stops it.
 ///
@@ -45,7 +50,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`] says which setting is wrong and what to do.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        start(settings, None)
+        start(settings, Guards::Nobody)
     }
 
     /// As [`Broker::start`], with somebody who decides: who may connect, publish and subscribe is asked of the worker's
@@ -54,7 +59,13 @@ impl Broker {
     /// # Errors
     /// [`StartError`].
     pub fn start_with(settings: &Settings, answerers: Answerers<'_>) -> Result<Self, StartError> {
-        start(settings, Some(answerers))
+        start(settings, Guards::Answerers(answerers))
+    }
+
+    /// A broker in the making: settings, listeners and handlers, one after the other.
+    #[must_use]
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
     }
 
     /// The addresses that the listeners are open on.
@@ -101,6 +112,9 @@ impl Broker {
                 .threads
                 .push(thread.spawn(move || work(&crew, index, poller, &access))?);
         }
+        if let Some(extension) = &access.extension {
+            extension.notify_ready(&broker.addresses, broker.threads.len());
+        }
         Ok(broker)
     }
 
@@ -108,6 +122,9 @@ impl Broker {
         for thread in self.threads.drain(..) {
             // A panic was reported where it was caught.
             let _ = thread.join();
+        }
+        if let Some(extension) = &self.handle.access().extension {
+            extension.finish(NOTICES_DEADLINE);
         }
     }
 }
@@ -123,7 +140,9 @@ impl Drop for Broker {
 
 /// A worker's thread.
 fn work(crew: &Crew<MioDriver>, worker: usize, mut poller: MioPoller, access: &Access) {
+    notify(access, worker, Notice::WorkerStarted);
     let result = catch_unwind(AssertUnwindSafe(|| crew.run(worker, &mut poller)));
+    notify(access, worker, Notice::WorkerExited);
     let text: Box<str> = match result {
         Ok(Ok(report)) => return access.ending.finished(&report),
         Ok(Err(error)) => error.to_string().into(),
@@ -133,6 +152,12 @@ fn work(crew: &Crew<MioDriver>, worker: usize, mut poller: MioPoller, access: &A
     access.mailboxes[worker].close();
     access.begin_shutdown(access.close_timeout);
     access.ending.failed(WorkerFailure { worker, text });
+}
+
+fn notify(access: &Access, worker: usize, notice: fn(WorkerChange) -> Notice) {
+    if let (Some(extension), Ok(worker)) = (&access.extension, u16::try_from(worker)) {
+        extension.notify(notice(WorkerChange { worker }));
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -168,7 +168,7 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::settings::Settings;
     use crate::simulated::{Pieces, SimWorld};
-    use crate::start::seat;
+    use crate::start::{Guard, seat};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -202,7 +202,7 @@ mod tests {
             };
             let mailboxes: super::Mailboxes<_> = rung.iter().map(bell).collect();
             let drivers = (0..2).map(|worker| world.driver(worker)).collect();
-            let workers = seat(&settings, 2, 1, &mailboxes, drivers, None);
+            let workers = seat(&settings, 2, 1, &mailboxes, drivers, &mut Guard::Nobody);
             Self {
                 world,
                 crew: Crew::new(mailboxes, workers),

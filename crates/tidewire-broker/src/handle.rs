@@ -1,18 +1,21 @@
 //! The broker as the rest of the process sees it.
 
+use crate::broker::BoundAddress;
 use crate::crew::Mailboxes;
 use crate::driver::Accepted;
 use crate::ending::{Ending, ShutdownReport};
+use crate::extend::{Extension, HandlerRejected};
 use crate::mailbox::Mail;
 use crate::request::{Request, SessionsReply};
 use crate::start::time_after;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tidewire_core::{ServerPublish, SessionKey, SessionRow, Stats};
+use tidewire_handler::{HandlerId, HandlerRow, Registration};
 use tidewire_net::{PipeEnd, Transport, pipe};
 
 /// Bytes that a pipe to a client in this process holds in each direction.
@@ -31,6 +34,12 @@ pub struct BrokerHandle(Arc<Access>);
 pub(crate) struct Access {
     pub(crate) mailboxes: Mailboxes<Transport>,
     pub(crate) ending: Arc<Ending>,
+    /// Present if the broker was started with handlers.
+    pub(crate) extension: Option<Arc<Extension>>,
+    /// Where the listeners are open.
+    pub(crate) addresses: Vec<BoundAddress>,
+    /// Handlers have been told of the end.
+    pub(crate) farewell: AtomicBool,
     /// Where the workers' clock begins.
     pub(crate) origin: Instant,
     pub(crate) piped_policy: u16,
@@ -149,6 +158,56 @@ impl BrokerHandle {
         Ok(())
     }
 
+    /// Adds a handler while the broker runs: what is asked from now on is asked of it, too.
+    ///
+    /// # Errors
+    /// [`HandlerRejected`]: among other reasons, a listener's clients are not asked about what it handles.
+    pub fn add_handler(&self, registration: Registration) -> Result<HandlerId, HandlerRejected> {
+        self.0.extension()?.add(registration)
+    }
+
+    /// Puts another handler in the place of one. A question that is under way ends with the one that it met.
+    ///
+    /// # Errors
+    /// [`HandlerRejected`]; nothing changes then.
+    pub fn replace_handler(
+        &self,
+        id: HandlerId,
+        registration: Registration,
+    ) -> Result<(), HandlerRejected> {
+        self.0.extension()?.replace(id, registration)
+    }
+
+    /// Removes a handler. A listener that had an authenticating one at the start lets nobody in without one, unless it has
+    /// `allow_anonymous`.
+    ///
+    /// # Errors
+    /// [`HandlerRejected`], if there is no such handler.
+    pub fn remove_handler(&self, id: HandlerId) -> Result<(), HandlerRejected> {
+        self.0.extension()?.remove(id)
+    }
+
+    /// The handlers in the order in which they run, with their counters.
+    #[must_use]
+    pub fn handlers(&self) -> Vec<HandlerRow> {
+        let extension = self.0.extension.as_ref();
+        extension.map_or_else(Vec::new, |extension| extension.rows())
+    }
+
+    /// The effective order of the handlers, one line for each.
+    #[must_use]
+    pub fn handler_order(&self) -> String {
+        let extension = self.0.extension.as_ref();
+        extension.map_or_else(String::new, |extension| extension.snapshot().to_string())
+    }
+
+    /// Notices that observing handlers were not told because too many waited already.
+    #[must_use]
+    pub fn notices_dropped(&self) -> u64 {
+        let extension = self.0.extension.as_ref();
+        extension.map_or(0, |extension| extension.notices_dropped())
+    }
+
     /// Opens a connection within the process: the returned end speaks MQTT as a client does.
     ///
     /// # Errors
@@ -181,10 +240,21 @@ impl BrokerHandle {
 
 impl Access {
     pub(crate) fn begin_shutdown(&self, deadline: Duration) {
+        if let Some(extension) = &self.extension
+            && !self.farewell.swap(true, Ordering::Relaxed)
+        {
+            extension.notify_stopping(&self.addresses, self.mailboxes.len());
+        }
         let deadline = time_after(self.origin, deadline);
         for worker in 0..self.mailboxes.len() {
             self.ask(worker, Request::Shutdown { deadline });
         }
+    }
+
+    fn extension(&self) -> Result<&Arc<Extension>, HandlerRejected> {
+        self.extension
+            .as_ref()
+            .ok_or(HandlerRejected::NotExtensible)
     }
 
     fn ask(&self, worker: usize, request: Request) {

@@ -9,7 +9,7 @@
 //! - `crew`: the worker threads' loop. `worker`: one worker's turn, free of threads and clocks. `mailbox`: what workers
 //!   send each other. `interest`: the shared first level of routing.
 //! - [`driver`]: what a worker needs of the world; sockets through mio, or the [`simulated`] world that tests live in.
-//! - [`Answerer`]: who decides when the core asks. `sys`: the `$SYS` topics. `events`: log lines.
+//! - `extend`: handlers, as `tidewire-handler` has them, in a running broker. [`Answerer`]: the seam below, who decides when the core asks. `sys`: the `$SYS` topics. `events`: log lines.
 //!
 //! # Example
 //! ```
@@ -33,10 +33,12 @@
 
 mod answerer;
 mod broker;
+mod builder;
 mod crew;
 pub mod driver;
 mod ending;
 mod events;
+mod extend;
 mod handle;
 mod interest;
 mod mailbox;
@@ -49,7 +51,9 @@ mod worker;
 
 pub use answerer::{AnswerPort, Answerer, Answerers, DenyAll};
 pub use broker::{BoundAddress, Broker};
+pub use builder::BrokerBuilder;
 pub use ending::{ShutdownReport, WorkerFailure};
+pub use extend::{HandlerRejected, RAISED_EVENTS};
 pub use handle::{BrokerGone, BrokerHandle, ClientsCursor, ClientsPage};
 pub use settings::{ListenerSettings, Settings};
 pub use start::StartError;

@@ -6,7 +6,7 @@ use crate::request::Request;
 use crate::worker::Handover;
 use crossbeam_queue::SegQueue;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use tidewire_core::{Answer, Batch, Stats, Ticket, WorkerId};
+use tidewire_core::{Answer, Batch, ConnKey, Stats, Ticket, WorkerId};
 
 /// One piece of mail; small, as the queue holds it by value.
 pub(crate) enum Mail<T> {
@@ -22,6 +22,8 @@ pub(crate) enum Mail<T> {
     Ready(Ready),
     /// Somebody answered a question later.
     Answer { ticket: Ticket, answer: Box<Answer> },
+    /// A handler wants the connection closed.
+    Cut(ConnKey),
     /// The rest of the process wants something.
     Request(Box<Request>),
     /// Worker 0 adds up the figures for `$SYS`.

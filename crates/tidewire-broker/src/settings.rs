@@ -31,7 +31,8 @@ pub struct ListenerSettings {
     pub name: Box<str>,
     /// Where it listens.
     pub url: ListenUrl,
-    /// Everybody who reaches it may come in. Needed for an address beyond loopback as long as no authenticator is configured.
+    /// Whoever gives no user name may come in where no handler objects. Needed for an address beyond loopback as long as no
+    /// handler authenticates its clients.
     pub allow_anonymous: bool,
     /// Protocol versions that are served.
     pub versions: Vec<Version>,
@@ -93,7 +94,7 @@ impl ListenerSettings {
     }
 }
 
-/// Who decides on all listeners.
+/// Who decides on a listener.
 pub(crate) type Deciding = (Authentication, Authorization);
 /// Without an authenticator there is nobody to ask: who may connect is decided by where the listener listens.
 pub(crate) const NOBODY_DECIDES: Deciding = (Authentication::Anonymous, Authorization::AllowAll);
@@ -118,9 +119,9 @@ impl Settings {
         worker: WorkerId,
         workers: u16,
         seed: u64,
-        deciding: Deciding,
+        deciding: &dyn Fn(u16) -> Deciding,
     ) -> Config {
-        let (authentication, authorization) = deciding;
+        let (authentication, authorization) = deciding(self.piped_policy());
         let piped = ListenerPolicy {
             name: PIPED.into(),
             authentication,
@@ -135,10 +136,9 @@ impl Settings {
                 ^ (u64::from(worker.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
             limits: self.limits.clone(),
             shared_strategy: self.shared_strategy,
-            listeners: self
-                .listeners
-                .iter()
-                .map(|listener| listener.policy(deciding))
+            listeners: (0..)
+                .zip(&self.listeners)
+                .map(|(index, listener)| listener.policy(deciding(index)))
                 .chain([piped])
                 .collect(),
         }
@@ -147,6 +147,13 @@ impl Settings {
     /// The index of the policy for connections from within the process.
     pub(crate) fn piped_policy(&self) -> u16 {
         u16::try_from(self.listeners.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Whether clients without a user name may come in where no handler objects, for all policies in their order.
+    pub(crate) fn anonymous_allowed(&self) -> Vec<bool> {
+        let listeners = self.listeners.iter();
+        let allowed = listeners.map(|listener| listener.allow_anonymous);
+        allowed.chain([false]).collect()
     }
 
     /// Names and limits of all policies, in their order.

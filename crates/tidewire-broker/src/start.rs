@@ -6,10 +6,11 @@ use crate::crew::{Crew, Mailboxes};
 use crate::driver::Driver;
 use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
+use crate::extend::{Decider, Extension, ExtensionError, HandlerRejected, Reach};
 use crate::handle::Access;
 use crate::interest::InterestView;
 use crate::mailbox::{Mail, Mailbox};
-use crate::settings::{ANSWERER_DECIDES, ListenerSettings, NOBODY_DECIDES, Settings};
+use crate::settings::{ANSWERER_DECIDES, Deciding, ListenerSettings, NOBODY_DECIDES, Settings};
 use crate::sys::SysTopics;
 use crate::worker::{Worker, WorkerParts, gauges};
 use std::collections::HashSet;
@@ -18,8 +19,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tidewire_core::{Core, MAX_WORKERS, Time, WorkerId};
+use tidewire_handler::{Events, Registration};
 use tidewire_net::{BindError, ListenUrl, TcpListener};
 
 /// Why a broker could not start. Nothing is left running then.
@@ -63,15 +66,89 @@ pub enum StartError {
         /// The address beyond loopback.
         address: SocketAddr,
     },
+    /// A handler is refused.
+    Handler(HandlerRejected),
     /// The operating system gave no thread, event queue or descriptor.
     System(io::Error),
 }
 
-/// Who stands between the network and the broker.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Guard {
+/// Who decides what clients may do.
+pub(crate) enum Guard<'a> {
+    /// Nobody: a listener's address is its policy.
     Nobody,
-    Answerer,
+    /// An answerer for each worker, on every listener.
+    Answerers(Answerers<'a>),
+    /// Handlers, where they handle something.
+    Handlers(Arc<Extension>),
+}
+
+/// Who shall decide, before anything has been started for it.
+pub(crate) enum Guards<'a> {
+    Nobody,
+    Answerers(Answerers<'a>),
+    /// These handlers, and perhaps more for these events while the broker runs.
+    Handlers(Vec<Registration>, Events),
+}
+
+impl<'a> Guards<'a> {
+    fn stand(
+        self,
+        settings: &Settings,
+        resolved: &[Vec<SocketAddr>],
+    ) -> Result<Guard<'a>, StartError> {
+        let (handlers, later) = match self {
+            Self::Nobody => return Ok(Guard::Nobody),
+            Self::Answerers(answerers) => return Ok(Guard::Answerers(answerers)),
+            Self::Handlers(handlers, later) => (handlers, later),
+        };
+        let reach = |addresses: &Vec<SocketAddr>| {
+            if addresses.iter().all(|address| address.ip().is_loopback()) {
+                Reach::Inside
+            } else {
+                Reach::Network
+            }
+        };
+        // Pipes come last.
+        let reaches: Vec<Reach> = resolved.iter().map(reach).chain([Reach::Inside]).collect();
+        match Extension::start(settings, handlers, later, &reaches) {
+            Ok(extension) => Ok(Guard::Handlers(extension)),
+            Err(ExtensionError::Rejected(rejected)) => Err(StartError::Handler(rejected)),
+            Err(ExtensionError::System(error)) => Err(StartError::System(error)),
+        }
+    }
+}
+
+impl Guard<'_> {
+    fn deciding(&self, listener: u16) -> Deciding {
+        match self {
+            Self::Nobody => NOBODY_DECIDES,
+            Self::Answerers(_) => ANSWERER_DECIDES,
+            Self::Handlers(extension) => extension.deciding(listener),
+        }
+    }
+
+    fn authenticates(&self, listener: u16) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Answerers(_) => true,
+            Self::Handlers(extension) => extension.authenticates(listener),
+        }
+    }
+
+    fn decider(&mut self, worker: WorkerId) -> Decider {
+        match self {
+            Self::Nobody => Decider::Answerer(Box::new(DenyAll)),
+            Self::Answerers(make) => Decider::Answerer(make(worker)),
+            Self::Handlers(extension) => Decider::chain(extension),
+        }
+    }
+
+    fn extension(&self) -> Option<Arc<Extension>> {
+        match self {
+            Self::Handlers(extension) => Some(Arc::clone(extension)),
+            _ => None,
+        }
+    }
 }
 
 /// A listener's open sockets.
@@ -81,19 +158,14 @@ struct Bound {
 }
 
 /// Opens all listeners, then starts all workers.
-pub(crate) fn start(
-    settings: &Settings,
-    answerers: Option<Answerers<'_>>,
-) -> Result<Broker, StartError> {
+pub(crate) fn start(settings: &Settings, guards: Guards<'_>) -> Result<Broker, StartError> {
     let count = settings.worker_count();
     let workers = check_names(settings, count)?;
     let mut addresses = Vec::new();
-    let guard = if answerers.is_some() {
-        Guard::Answerer
-    } else {
-        Guard::Nobody
-    };
-    let bound = bind_all(&settings.listeners, guard, &mut addresses)?;
+    let resolved = resolve_all(&settings.listeners)?;
+    let mut guard = guards.stand(settings, &resolved)?;
+    check_guarded(settings, &resolved, &guard)?;
+    let bound = bind_all(&settings.listeners, resolved, &mut addresses)?;
     let seed = settings
         .hash_seed
         .unwrap_or_else(|| RandomState::new().hash_one(0));
@@ -111,12 +183,15 @@ pub(crate) fn start(
     drop(bound);
     let crew = Arc::new(Crew::new(
         Arc::clone(&mailboxes),
-        seat(settings, workers, seed, &mailboxes, drivers, answerers),
+        seat(settings, workers, seed, &mailboxes, drivers, &mut guard),
     ));
     let ending = Arc::new(Ending::new(count));
     let access = Access {
         mailboxes,
         ending: Arc::clone(&ending),
+        extension: guard.extension(),
+        addresses: addresses.clone(),
+        farewell: AtomicBool::new(false),
         origin,
         piped_policy: settings.piped_policy(),
         close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
@@ -131,15 +206,10 @@ pub(crate) fn seat<D: Driver>(
     seed: u64,
     mailboxes: &Mailboxes<D::Transport>,
     drivers: Vec<D>,
-    mut answerers: Option<Answerers<'_>>,
+    guard: &mut Guard<'_>,
 ) -> Vec<Worker<D>> {
     let views = InterestView::for_workers(workers.into(), seed);
     let gauges = gauges(settings.policies());
-    let deciding = if answerers.is_some() {
-        ANSWERER_DECIDES
-    } else {
-        NOBODY_DECIDES
-    };
     let make = |((index, driver), interest): ((u16, D), InterestView)| {
         let id = WorkerId(index);
         let sys_interval_secs = if index == 0 {
@@ -149,15 +219,14 @@ pub(crate) fn seat<D: Driver>(
         };
         Worker::new(WorkerParts {
             id,
-            core: Core::new(settings.core_config(id, workers, seed, deciding)),
+            core: Core::new(
+                settings.core_config(id, workers, seed, &|listener| guard.deciding(listener)),
+            ),
             sys: (sys_interval_secs > 0).then(|| SysTopics::new(driver.now(), sys_interval_secs)),
             driver,
             interest,
             mailboxes: Arc::clone(mailboxes),
-            answerer: match &mut answerers {
-                Some(make) => make(id),
-                None => Box::new(DenyAll),
-            },
+            decider: guard.decider(id),
             gauges: Arc::clone(&gauges),
             close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
         })
@@ -184,30 +253,47 @@ fn check_names(settings: &Settings, workers: usize) -> Result<u16, StartError> {
     }
 }
 
+/// The addresses of each listener.
+fn resolve_all(listeners: &[ListenerSettings]) -> Result<Vec<Vec<SocketAddr>>, StartError> {
+    let resolve = |settings: &ListenerSettings| {
+        settings.url.resolve().map_err(|error| StartError::Resolve {
+            listener: settings.name.clone(),
+            url: Box::new(settings.url.clone()),
+            error,
+        })
+    };
+    listeners.iter().map(resolve).collect()
+}
+
+/// No listener lets in everybody on the network unless somebody said that this is meant.
+fn check_guarded(
+    settings: &Settings,
+    resolved: &[Vec<SocketAddr>],
+    guard: &Guard<'_>,
+) -> Result<(), StartError> {
+    for ((policy, listener), addresses) in (0..).zip(&settings.listeners).zip(resolved) {
+        let beyond = addresses.iter().find(|address| !address.ip().is_loopback());
+        if let Some(&address) = beyond
+            && !listener.allow_anonymous
+            && !guard.authenticates(policy)
+        {
+            return Err(StartError::OpenToAll {
+                listener: listener.name.clone(),
+                address,
+            });
+        }
+    }
+    Ok(())
+}
+
 fn bind_all(
     listeners: &[ListenerSettings],
-    guard: Guard,
+    resolved: Vec<Vec<SocketAddr>>,
     addresses: &mut Vec<BoundAddress>,
 ) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::with_capacity(listeners.len());
-    for (policy, settings) in (0..).zip(listeners) {
+    for ((policy, settings), resolved) in (0..).zip(listeners).zip(resolved) {
         let listener = settings.name.clone();
-        let resolved = match settings.url.resolve() {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                return Err(StartError::Resolve {
-                    listener,
-                    url: Box::new(settings.url.clone()),
-                    error,
-                });
-            }
-        };
-        if let Some(&address) = resolved.iter().find(|address| !address.ip().is_loopback())
-            && guard == Guard::Nobody
-            && !settings.allow_anonymous
-        {
-            return Err(StartError::OpenToAll { listener, address });
-        }
         let mut sockets = Vec::with_capacity(resolved.len());
         for address in resolved {
             let socket = TcpListener::bind(address, settings.tcp_options()).map_err(|error| {
@@ -298,6 +384,7 @@ impl fmt::Display for StartError {
                 "listener `{listener}` on {address} would let in everybody who reaches this machine, as no authenticator is configured; \
                  listen on 127.0.0.1, or set allow_anonymous = true if that is meant"
             ),
+            Self::Handler(rejected) => rejected.fmt(f),
             Self::System(error) => write!(f, "the operating system refused: {error}"),
         }
     }

@@ -19,7 +19,7 @@ use crate::crew::{After, Crew, Mailboxes};
 use crate::mailbox::{Mail, Mailbox};
 use crate::request::Request;
 use crate::settings::Settings;
-use crate::start::seat;
+use crate::start::{Guard, seat};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Simulation {
     /// With more workers than 65,535.
     #[must_use]
     pub fn new(settings: &Settings, seed: u64, pieces: Pieces) -> Self {
-        Self::build(settings, seed, pieces, None)
+        Self::build(settings, seed, pieces, Guard::Nobody)
     }
 
     /// As [`Simulation::new`], with somebody who decides, as in [`Broker::start_with`](crate::Broker::start_with).
@@ -69,15 +69,10 @@ impl Simulation {
         pieces: Pieces,
         answerers: Answerers<'_>,
     ) -> Self {
-        Self::build(settings, seed, pieces, Some(answerers))
+        Self::build(settings, seed, pieces, Guard::Answerers(answerers))
     }
 
-    fn build(
-        settings: &Settings,
-        seed: u64,
-        pieces: Pieces,
-        answerers: Option<Answerers<'_>>,
-    ) -> Self {
+    fn build(settings: &Settings, seed: u64, pieces: Pieces, mut guard: Guard<'_>) -> Self {
         let count = settings.worker_count();
         let workers = u16::try_from(count).expect("at most 65,535 workers");
         let world = SimWorld::new(count, seed, pieces);
@@ -86,7 +81,7 @@ impl Simulation {
         let drivers = (0..count).map(|worker| world.driver(worker)).collect();
         let crew = Crew::new(
             Arc::clone(&mailboxes),
-            seat(settings, workers, seed, &mailboxes, drivers, answerers),
+            seat(settings, workers, seed, &mailboxes, drivers, &mut guard),
         );
         Self {
             world,

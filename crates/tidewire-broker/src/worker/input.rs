@@ -2,11 +2,14 @@
 
 use crate::driver::Driver;
 use crate::events;
+use crate::extend::{Cut, conn_of};
 use crate::request::{Awaiting, SessionsReply};
 use crate::worker::Worker;
 use crate::worker::links::Phase;
 use crate::worker::receive::ReadUntil;
-use tidewire_core::{Admission, ConnKey, Input, Output, Reply, Ticket, WorkerId};
+use tidewire_core::{
+    Admission, ConnKey, Input, Output, Question, Reply, Ticket, TransportEnd, WorkerId,
+};
 
 /// What became of the connection whose bytes are being handled.
 #[derive(Default)]
@@ -87,15 +90,26 @@ impl<D: Driver> Worker<D> {
                 Output::Resume { conn } => self.resumed.push(conn),
                 Output::Ask { ticket, question } => self.ask(ticket, question),
                 Output::Interest(change) => self.interest.note(change),
-                Output::Event(event) => events::log(&event),
+                Output::Event(event) => {
+                    events::log(&event);
+                    self.decider.observe(&event);
+                }
                 Output::Reply { ticket, reply } => self.reply(ticket, reply),
             }
         }
         fate
     }
 
-    fn ask(&mut self, ticket: Ticket, question: tidewire_core::Question) {
-        if let Some(answer) = self.answerer.ask(ticket, question, &self.port) {
+    fn ask(&mut self, ticket: Ticket, question: Question) {
+        let conn = conn_of(&question);
+        let link = self.links.get_mut(conn);
+        let client = link.and_then(|link| link.client.clone());
+        let decided = self.decider.ask(ticket, question, client, &self.port);
+        if let Some((answer, cut)) = decided {
+            if cut == Cut::Yes {
+                // Its place in the table is needed until the answer has been dealt with.
+                self.port.cut(conn);
+            }
             let Self {
                 core,
                 interest,
@@ -104,6 +118,11 @@ impl<D: Driver> Worker<D> {
             } = self;
             interest.read(|interest| core.handle(*now, interest, Input::Answer { ticket, answer }));
         }
+    }
+
+    /// A handler wants the connection closed.
+    pub(crate) fn cut(&mut self, conn: ConnKey) {
+        self.lose(conn, TransportEnd::Failed("closed by a handler".into()));
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {

@@ -2,7 +2,9 @@
 
 use crate::worker::receive::ReadUntil;
 use crate::worker::unread::Unread;
+use std::sync::Arc;
 use tidewire_core::ConnKey;
+use tidewire_handler::Client;
 
 /// What the shell keeps of a connection.
 pub(crate) struct Link<T> {
@@ -14,6 +16,8 @@ pub(crate) struct Link<T> {
     pub(crate) queued: Queued,
     /// Index of the policy under which it came in.
     pub(crate) policy: u16,
+    /// What handlers know of it, if any may be asked.
+    pub(crate) client: Option<Arc<Client>>,
 }
 
 /// What is done with a connection's bytes.
@@ -79,7 +83,12 @@ struct Slot<T> {
 
 impl<T> Link<T> {
     /// A connection of which nothing has been read or written here.
-    pub(crate) fn new(transport: T, unread: Unread, policy: u16) -> Self {
+    pub(crate) fn new(
+        transport: T,
+        unread: Unread,
+        policy: u16,
+        client: Option<Arc<Client>>,
+    ) -> Self {
         let (phase, writing) = (Phase::Reading, Writing::Free);
         Self {
             transport,
@@ -88,6 +97,7 @@ impl<T> Link<T> {
             writing,
             queued: Queued::No,
             policy,
+            client,
         }
     }
 }
@@ -179,7 +189,7 @@ mod tests {
     use crate::worker::unread::Unread;
 
     fn link(transport: u8) -> Link<u8> {
-        Link::new(transport, Unread::Nothing, 0)
+        Link::new(transport, Unread::Nothing, 0, None)
     }
 
     #[test]

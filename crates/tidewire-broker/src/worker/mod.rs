@@ -13,8 +13,9 @@ mod receive;
 mod send;
 mod unread;
 
-use crate::answerer::{AnswerPort, Answerer};
+use crate::answerer::AnswerPort;
 use crate::driver::{Driver, Ready};
+use crate::extend::Decider;
 use crate::interest::InterestView;
 use crate::mailbox::Mailbox;
 use crate::request::Awaiting;
@@ -52,7 +53,7 @@ pub(crate) struct Worker<D: Driver> {
     interest: InterestView,
     /// The mailboxes of all workers, this one's included.
     mailboxes: Arc<[Arc<Mailbox<D::Transport>>]>,
-    answerer: Box<dyn Answerer>,
+    decider: Decider,
     port: AnswerPort,
     /// Filled and used up within one call of `receive`.
     buffer: Box<[u8]>,
@@ -93,7 +94,7 @@ pub(crate) struct WorkerParts<D: Driver> {
     pub(crate) driver: D,
     pub(crate) interest: InterestView,
     pub(crate) mailboxes: Arc<[Arc<Mailbox<D::Transport>>]>,
-    pub(crate) answerer: Box<dyn Answerer>,
+    pub(crate) decider: Decider,
     pub(crate) gauges: Arc<[ListenerGauge]>,
     pub(crate) close_timeout: Duration,
     pub(crate) sys: Option<SysTopics>,
@@ -117,7 +118,7 @@ impl<D: Driver> Worker<D> {
             driver,
             interest,
             mailboxes,
-            answerer,
+            decider,
             gauges,
             close_timeout,
             sys,
@@ -129,7 +130,7 @@ impl<D: Driver> Worker<D> {
             now: driver.now(),
             links: Links::new(),
             interest,
-            answerer,
+            decider,
             port: AnswerPort::to(own),
             buffer: vec![0; READ_BUFFER_BYTES].into(),
             pool: UnreadPool::default(),

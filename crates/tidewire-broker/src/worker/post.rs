@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tidewire_core::{
     Admission, Command, ConnKey, Input, PeerFacts, Ticket, Time, WorkerId, WorkerSet,
 };
+use tidewire_handler::Client;
 
 /// Pieces of mail that one turn takes: enough for a batch of every other worker and some requests, so that a
 /// flood of mail does not keep a worker from its own connections.
@@ -21,6 +22,7 @@ pub(crate) struct Handover<T> {
     transport: T,
     unread: Unread,
     policy: u16,
+    client: Option<Arc<Client>>,
     admission: Box<Admission>,
 }
 
@@ -87,12 +89,14 @@ impl<D: Driver> Worker<D> {
             transport,
             unread,
             policy,
+            client,
             ..
         } = link;
         mailbox.post(Mail::Handover(Box::new(Handover {
             transport,
             unread,
             policy,
+            client,
             admission,
         })));
     }
@@ -117,6 +121,7 @@ impl<D: Driver> Worker<D> {
                 ticket,
                 answer: *answer,
             }),
+            Mail::Cut(conn) => self.cut(conn),
             Mail::Request(request) => self.serve_request(*request),
             Mail::FiguresWanted { by, round } => self.send_figures(by, round),
             Mail::Figures { round, stats } => self.add_figures(round, &stats),
@@ -128,6 +133,7 @@ impl<D: Driver> Worker<D> {
             mut transport,
             unread,
             policy,
+            client,
             admission,
         } = handover;
         let key = self.links.next_key();
@@ -135,7 +141,8 @@ impl<D: Driver> Worker<D> {
             tracing::warn!(target: crate::events::LOG, %error, "cannot watch a connection: dropped");
             return self.leave(policy);
         }
-        self.links.insert(Link::new(transport, unread, policy));
+        self.links
+            .insert(Link::new(transport, unread, policy, client));
         self.handle(Input::Adopt {
             conn: key,
             admission,
@@ -150,8 +157,9 @@ impl<D: Driver> Worker<D> {
             tracing::warn!(target: crate::events::LOG, %address, %error, "cannot watch a connection: dropped");
             return self.leave(policy);
         }
+        let client = self.decider.newcomer(policy, &address);
         self.links
-            .insert(Link::new(transport, Unread::Nothing, policy));
+            .insert(Link::new(transport, Unread::Nothing, policy, client));
         let peer = Arc::new(PeerFacts {
             listener: policy,
             address,

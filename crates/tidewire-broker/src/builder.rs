@@ -1,0 +1,108 @@
+//! A broker in the making.
+
+use crate::broker::Broker;
+use crate::settings::{ListenerSettings, Settings};
+use crate::start::{Guards, StartError, start};
+use tidewire_handler::{Events, Handler, Registration};
+use tidewire_net::ListenUrl;
+
+/// Settings, listeners and handlers of a broker that is about to start.
+///
+/// ```
+/// use tidewire_broker::Broker;
+/// use tidewire_handler::{Authenticate, Authentication, Client, Decide, handler};
+///
+/// struct Doorman;
+///
+/// handler! {
+///     impl Handler for Doorman {
+///         fn authenticate(&self, _: &Client, ask: &Authenticate<'_>) -> Decide<Authentication> {
+///             match ask.username.as_deref() {
+///                 Some("alice") => Decide::answer(Authentication::accepted("alice")),
+///                 _ => Decide::deny("alice alone may come in"),
+///             }
+///         }
+///     }
+/// }
+///
+/// let broker = Broker::builder()
+///     .listen("tcp://127.0.0.1:0".parse()?)
+///     .handler(0, Doorman)
+///     .start()?;
+/// assert_eq!(broker.handle().handlers().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct BrokerBuilder {
+    settings: Settings,
+    handlers: Vec<Registration>,
+    later: Option<Events>,
+}
+
+impl BrokerBuilder {
+    /// Replaces all settings; what was said before about listeners is lost, handlers stay.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Worker threads; 0 = one for each processor that this process may use.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.settings.workers = workers;
+        self
+    }
+
+    /// Adds a listener. The first is named `mqtt`, further ones `mqtt-2` and so on; see [`listener`](Self::listener) for others.
+    #[must_use]
+    pub fn listen(self, url: ListenUrl) -> Self {
+        let name = match self.settings.listeners.len() {
+            0 => "mqtt".to_owned(),
+            before => format!("mqtt-{}", before + 1),
+        };
+        self.listener(ListenerSettings::new(&name, url))
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn listener(mut self, listener: ListenerSettings) -> Self {
+        self.settings.listeners.push(listener);
+        self
+    }
+
+    /// Adds a handler for all listeners, named after its type. Larger priorities run first, ties in the order of these calls.
+    #[must_use]
+    pub fn handler<H: Handler>(self, priority: i32, handler: H) -> Self {
+        let name = std::any::type_name::<H>();
+        let name = name.rsplit("::").next().unwrap_or(name);
+        self.register(Registration::new(name, handler).priority(priority))
+    }
+
+    /// Adds a handler with everything that can be said about it.
+    #[must_use]
+    pub fn register(mut self, registration: Registration) -> Self {
+        self.handlers.push(registration);
+        self
+    }
+
+    /// Handlers of these events may be added while the broker runs, even if none handles them at the start. Asking costs a
+    /// little for each message, whether or not anybody is there to answer.
+    #[must_use]
+    pub fn handlers_later(mut self, events: Events) -> Self {
+        self.later = Some(self.later.unwrap_or_default().and(events));
+        self
+    }
+
+    /// Opens all listeners and starts the workers. When it returns, clients can connect.
+    ///
+    /// # Errors
+    /// [`StartError`] says which setting or handler is wrong and what to do.
+    pub fn start(self) -> Result<Broker, StartError> {
+        let guards = match (self.handlers.is_empty(), self.later) {
+            (true, None) => Guards::Nobody,
+            (_, later) => Guards::Handlers(self.handlers, later.unwrap_or_default()),
+        };
+        start(&self.settings, guards)
+    }
+}

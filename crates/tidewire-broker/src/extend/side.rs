@@ -1,0 +1,66 @@
+//! Where questions wait whose handlers need time: a small tokio runtime beside the workers.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use tidewire_handler::{Ask, Outcome, Pending, Step};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::timeout;
+
+/// Threads that wait. Handlers that compute move to the blocking pool.
+const THREADS: usize = 2;
+/// Threads of the blocking pool: enough for slow calls of several handlers, few enough to leave the processors to the workers.
+const BLOCKING_THREADS_MAX: usize = 16;
+
+/// The runtime; it ends with the broker.
+pub(crate) struct Side {
+    handle: Handle,
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Side {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("tidewire-side")
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Mutex::new(Some(runtime)),
+        })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Drives a question to its end, each handler under its deadline.
+    pub(crate) fn finish<A: Ask + 'static>(
+        &self,
+        mut pending: Box<Pending<A>>,
+        then: impl FnOnce(Outcome<A::Answer>) + Send + 'static,
+    ) {
+        self.handle.spawn(async move {
+            loop {
+                let step = match timeout(pending.deadline(), pending.step()).await {
+                    Ok(step) => step,
+                    Err(_) => pending.expire(),
+                };
+                if let Step::Done(outcome) = step {
+                    return then(outcome);
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Side {
+    /// Without waiting: the last owner may be a thread of the runtime itself.
+    fn drop(&mut self) {
+        let runtime = self.runtime.get_mut();
+        if let Some(runtime) = runtime.unwrap_or_else(PoisonError::into_inner).take() {
+            runtime.shutdown_background();
+        }
+    }
+}
