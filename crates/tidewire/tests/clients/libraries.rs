@@ -622,10 +622,10 @@ fn small_receive_maximum_loses_nothing(kind: Kind) {
     let (mut of_1, mut of_2) = (Vec::new(), Vec::new());
     for _ in 0..100 {
         let number: u32 = agent.payload("sub").parse().expect("a number");
-        if number % 2 == 0 {
-            of_1.push(number)
+        if number.is_multiple_of(2) {
+            of_1.push(number);
         } else {
-            of_2.push(number)
+            of_2.push(number);
         }
     }
     assert_eq!(of_1, (0..100).step_by(2).collect::<Vec<_>>());

@@ -12,6 +12,9 @@ const OTHER_BROKER: &str = "TIDEWIRE_WIRE_TARGET";
 /// Within this time a connection that must end has ended.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same for another broker, which may leave many open.
+const END_TIMEOUT_OF_OTHERS: Duration = Duration::from_millis(500);
+
 /// The broker under test: ours, or the one that `TIDEWIRE_WIRE_TARGET` names.
 pub(crate) enum Target {
     Ours(TestBroker),
@@ -32,12 +35,12 @@ impl Target {
     }
 
     pub(crate) fn connect(&self) -> Peer {
-        let address = match self {
-            Self::Ours(broker) => broker.address(),
-            Self::Other(address) => *address,
+        let (address, timeout) = match self {
+            Self::Ours(broker) => (broker.address(), END_TIMEOUT),
+            Self::Other(address) => (*address, END_TIMEOUT_OF_OTHERS),
         };
         let stream = TcpStream::connect(address).expect("connected");
-        stream.set_read_timeout(Some(END_TIMEOUT)).expect("set");
+        stream.set_read_timeout(Some(timeout)).expect("set");
         stream.set_nodelay(true).expect("set");
         Peer(stream)
     }
