@@ -9,7 +9,7 @@
 //! - `crew`: the worker threads' loop. `worker`: one worker's turn, free of threads and clocks. `mailbox`: what workers
 //!   send each other. `interest`: the shared first level of routing.
 //! - [`driver`]: what a worker needs of the world; sockets through mio, or the [`simulated`] world that tests live in.
-//! - `extend`: handlers, as `tidewire-handler` has them, in a running broker. [`Answerer`]: the seam below, who decides when the core asks. `sys`: the `$SYS` topics. `events`: log lines.
+//! - [`handlers`]: passwords and access rules. `extend`: handlers, as `tidewire-handler` has them, in a running broker. [`Answerer`]: the seam below, who decides when the core asks. `sys`: the `$SYS` topics. `events`: log lines.
 //!
 //! # Example
 //! ```
@@ -40,6 +40,7 @@ mod ending;
 mod events;
 mod extend;
 mod handle;
+pub mod handlers;
 mod interest;
 mod mailbox;
 mod request;
