@@ -251,6 +251,14 @@ impl Log {
     }
 }
 
+/// Whether every segment of a log can be read by this build; changes nothing.
+///
+/// # Errors
+/// A segment is of another version, or the file layer failed.
+pub fn check_version(files: &dyn Files, log: &str) -> Result<(), OpenError> {
+    find_segments(files, log).map(drop)
+}
+
 fn find_segments(files: &dyn Files, log: &str) -> Result<Vec<Found>, OpenError> {
     let mut bases: Vec<u64> = files
         .list()?

@@ -19,7 +19,7 @@ pub(crate) fn encode(into: &mut Vec<u8>, salt: u32, seq: u64, encode: impl FnOnc
     encode(into);
     let length = u32::try_from(into.len() - body).unwrap_or(u32::MAX);
     put(into, start + 4, &length.to_le_bytes());
-    let sum = checksum(salt, into.get(start..).unwrap_or_default());
+    let sum = record_checksum(salt, into.get(start..).unwrap_or_default());
     put(into, start + 16, &sum.to_le_bytes());
 }
 
@@ -52,7 +52,9 @@ pub(crate) fn parse(bytes: &[u8], salt: u32, room: u64) -> Parsed {
         return Parsed::Needs { total };
     };
     match (u64_at(record, 8), u32_at(record, 16)) {
-        (Some(seq), Some(sum)) if sum == checksum(salt, record) => Parsed::Sound { seq, total },
+        (Some(seq), Some(sum)) if sum == record_checksum(salt, record) => {
+            Parsed::Sound { seq, total }
+        }
         _ => Parsed::Bad,
     }
 }
@@ -74,9 +76,15 @@ pub(crate) fn find(bytes: &[u8], salt: u32, fits: impl Fn(u64) -> bool) -> Optio
     })
 }
 
+/// The checksum of everything in these formats: CRC32C.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes)
+}
+
 /// Covers length, sequence number and body. The salt, which no peer knows, keeps a payload from containing what would
 /// pass for a record.
-fn checksum(salt: u32, record: &[u8]) -> u32 {
+fn record_checksum(salt: u32, record: &[u8]) -> u32 {
     let sum = crc32c::crc32c_append(salt, record.get(4..16).unwrap_or_default());
     crc32c::crc32c_append(sum, record.get(RECORD_HEADER_BYTES..).unwrap_or_default())
 }
