@@ -221,6 +221,7 @@ impl Core {
         if keep_alive_secs > 0 {
             let deadline = conn.keep_alive_deadline();
             self.timers.schedule(deadline, Timer::KeepAlive(key));
+            self.sweep_timers();
         }
     }
 

@@ -28,11 +28,17 @@ impl InboundAliases {
     }
 }
 
+/// Topic text that the broker remembers for one connection's aliases: enough for 64 topics of ordinary length, and no
+/// more than that where publishers use long ones.
+const OUTBOUND_TEXT_MAX_BYTES: usize = 8 * 1024;
+
 /// Aliases that the broker has given, first come first served; when all are given, further topics go without.
 #[derive(Debug)]
 pub(crate) struct OutboundAliases {
     maximum: u16,
     topics: Vec<Box<str>>,
+    /// Bytes of `topics` in all.
+    text_bytes: usize,
     table: HashTable<u16>,
     state: foldhash::fast::FixedState,
 }
@@ -53,6 +59,7 @@ impl OutboundAliases {
         Self {
             maximum,
             topics: Vec::new(),
+            text_bytes: 0,
             table: HashTable::new(),
             state: foldhash::fast::FixedState::with_seed(seed),
         }
@@ -67,7 +74,7 @@ impl OutboundAliases {
         };
         match self.table.find(hash, same) {
             Some(at) => OutboundAlias::Known(at + 1),
-            None if self.topics.len() < usize::from(self.maximum) => OutboundAlias::New(
+            None if self.has_room_for(topic) => OutboundAlias::New(
                 u16::try_from(self.topics.len())
                     .unwrap_or(u16::MAX)
                     .saturating_add(1),
@@ -76,10 +83,16 @@ impl OutboundAliases {
         }
     }
 
+    fn has_room_for(&self, topic: &str) -> bool {
+        self.topics.len() < usize::from(self.maximum)
+            && self.text_bytes + topic.len() <= OUTBOUND_TEXT_MAX_BYTES
+    }
+
     /// The packet that introduces the alias is on its way.
     pub(crate) fn introduced(&mut self, topic: &str) {
         let at = u16::try_from(self.topics.len()).unwrap_or(u16::MAX);
         self.topics.push(topic.into());
+        self.text_bytes += topic.len();
         let (state, topics) = (&self.state, &self.topics);
         let rehash =
             |other: &u16| state.hash_one(topics.get(usize::from(*other)).map_or("", |topic| topic));

@@ -20,6 +20,17 @@ pub(crate) struct Asks {
     pending: BTreeMap<u64, Pending>,
 }
 
+impl Asks {
+    /// How many questions are out.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(crate) fn is_pending(&self, ticket: Ticket) -> bool {
+        self.pending.contains_key(&ticket.0)
+    }
+}
+
 #[derive(Debug)]
 struct Pending {
     conn: ConnKey,

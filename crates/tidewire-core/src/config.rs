@@ -154,6 +154,8 @@ pub struct Limits {
     pub max_retained_bytes: u64,
     /// Topics whose routes a worker remembers.
     pub route_cache_slots: u32,
+    /// Bytes of those routes: a topic with many receivers has a large one.
+    pub route_cache_bytes: u64,
     /// Longest wait of a will for its sender's return; a longer Will Delay Interval is shortened to it.
     pub max_will_delay_secs: u32,
 }
@@ -189,6 +191,7 @@ impl Default for Limits {
             max_retained_messages: 1_000_000,
             max_retained_bytes: 1024 * 1024 * 1024,
             route_cache_slots: 8_192,
+            route_cache_bytes: 64 * 1024 * 1024,
             max_will_delay_secs: u32::MAX,
         }
     }

@@ -76,7 +76,11 @@ impl Core {
             sessions: Sessions::new(seed ^ 1),
             index: FilterTree::new(seed ^ 2),
             epochs: Epochs::new(seed ^ 3),
-            routes: RouteCache::new(seed ^ 4, config.limits.route_cache_slots),
+            routes: RouteCache::new(
+                seed ^ 4,
+                config.limits.route_cache_slots,
+                config.limits.route_cache_bytes,
+            ),
             retained: Retained::new(seed ^ 5),
             groups: Groups::default(),
             fenced: BTreeMap::new(),

@@ -179,6 +179,7 @@ impl Core {
         }
         session.ends = now.plus_secs(session.expiry_secs.into());
         self.timers.schedule(session.ends, Timer::SessionEnds(key));
+        self.sweep_timers();
     }
 
     pub(crate) fn on_session_ends(&mut self, interest: &Interest, key: SessionKey) {

@@ -64,6 +64,7 @@ mod session;
 mod shared;
 mod stats;
 mod subscriptions;
+mod sweep;
 mod time;
 mod timers;
 mod wheel;

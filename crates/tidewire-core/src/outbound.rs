@@ -37,16 +37,26 @@ impl Identifiers {
         }
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::None | Self::One(_) => 0,
+            Self::Several(ids) => size_of_val(&**ids),
+        }
+    }
+
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
+}
 
-    pub(crate) fn add(&mut self, id: u32) {
-        *self = match self {
-            Self::None => Self::One(id),
-            Self::One(first) => Self::Several(Arc::from([*first, id])),
-            Self::Several(ids) => Self::Several(ids.iter().copied().chain([id]).collect()),
-        };
+impl FromIterator<u32> for Identifiers {
+    fn from_iter<I: IntoIterator<Item = u32>>(identifiers: I) -> Self {
+        let all: Vec<u32> = identifiers.into_iter().collect();
+        match *all {
+            [] => Self::None,
+            [one] => Self::One(one),
+            _ => Self::Several(all.into()),
+        }
     }
 }
 

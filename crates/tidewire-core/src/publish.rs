@@ -251,6 +251,7 @@ impl Core {
         if route.epochs != epochs {
             self.rebuild_route(interest, &mut route);
             route.epochs = epochs;
+            self.routes.recount(slot, &mut route);
         }
         route.seen = state;
         self.routes.put(slot, route);
@@ -302,56 +303,115 @@ impl Target {
 /// One copy for a session with several matching subscriptions: the highest QoS, all identifiers, the flag as published
 /// if any asks for it. Of the session's own messages those with No Local know nothing.
 fn merge_targets(targets: &mut Vec<Target>) {
-    if targets.len() < 2 {
+    targets.sort_by_key(|target| target.session);
+    let same = |a: &Target, b: &Target| a.session == b.session;
+    if !targets
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if same(a, b)))
+    {
         return;
     }
-    targets.sort_by_key(|target| target.session);
-    let own: Vec<Target> = own_targets(targets);
-    targets.dedup_by(|later, kept| merge_into(kept, later));
-    for own in own {
-        let at = targets.partition_point(|target| target.session < own.session);
-        if let Some(others) = targets.get_mut(at) {
-            others.audience = Audience::Others;
+    let mut merged = Vec::with_capacity(targets.len());
+    for group in targets.chunk_by(same) {
+        match group {
+            [one] => merged.push(one.clone()),
+            several => merge_session(several, &mut merged),
         }
-        targets.push(own);
+    }
+    *targets = merged;
+}
+
+/// One session's matching subscriptions: one target, or two if some but not all of them have No Local.
+fn merge_session(group: &[Target], merged: &mut Vec<Target>) {
+    let hears_itself = |target: &&Target| target.audience == Audience::Everybody;
+    let own = group.iter().filter(hears_itself).count();
+    let mixed = own > 0 && own < group.len();
+    let audience = if own == group.len() {
+        Audience::Everybody
+    } else {
+        Audience::Others
+    };
+    merged.extend(merge(group.iter(), audience));
+    if mixed {
+        merged.extend(merge(group.iter().filter(hears_itself), Audience::Itself));
     }
 }
 
-/// For each session with No Local on some but not all of its subscriptions: those without it, merged.
-fn own_targets(sorted: &[Target]) -> Vec<Target> {
-    let mut own = Vec::new();
-    for group in sorted.chunk_by(|a, b| a.session == b.session) {
-        let mut hears_itself = group
-            .iter()
-            .filter(|target| target.audience == Audience::Everybody);
-        let Some(first) = hears_itself.next() else {
-            continue;
+/// Several subscriptions of one session as one target; `None` if there are none.
+fn merge<'a>(
+    group: impl Iterator<Item = &'a Target> + Clone,
+    audience: Audience,
+) -> Option<Target> {
+    let first = group.clone().next()?;
+    let identifiers = group
+        .clone()
+        .flat_map(|target| target.identifiers.as_slice());
+    Some(Target {
+        session: first.session,
+        qos: group.clone().map(|target| target.qos).max()?,
+        audience,
+        retain_as_published: group.clone().any(|target| target.retain_as_published),
+        identifiers: identifiers.copied().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::Identifiers;
+
+    fn target(session: u32, no_local: bool, identifier: u32) -> Target {
+        Target {
+            session,
+            qos: Qos::AtMostOnce,
+            audience: if no_local {
+                Audience::Others
+            } else {
+                Audience::Everybody
+            },
+            retain_as_published: false,
+            identifiers: Identifiers::One(identifier),
+        }
+    }
+
+    /// With nine sessions or more, some of them mixed, the wrong target once was kept from a publisher's own messages:
+    /// it got two copies. [5.0 MQTT-3.8.3-3]
+    #[test]
+    fn each_session_has_one_target_for_its_own_messages_and_one_for_others() {
+        for pattern in 0..4_096u32 {
+            let mut targets = Vec::new();
+            for session in 0..12 {
+                targets.push(target(session, true, 1));
+                if pattern >> session & 1 == 1 {
+                    targets.push(target(session, false, 2));
+                }
+            }
+            merge_targets(&mut targets);
+            for session in 0..12 {
+                let mixed = pattern >> session & 1 == 1;
+                let of_session = || {
+                    targets
+                        .iter()
+                        .filter(move |target| target.session == session)
+                };
+                let others = of_session().filter(|target| target.audience != Audience::Itself);
+                assert_eq!(others.count(), 1);
+                let own: Vec<_> = of_session()
+                    .filter(|target| target.audience != Audience::Others)
+                    .map(|target| target.identifiers.as_slice())
+                    .collect();
+                assert_eq!(own, if mixed { vec![[2].as_slice()] } else { vec![] });
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_names_all_matching_identifiers_in_the_order_of_their_subscriptions() {
+        let mut targets: Vec<_> = (1..=60_000).map(|id| target(7, false, id)).collect();
+        merge_targets(&mut targets);
+        let [one] = &*targets else {
+            panic!("one target for one session");
         };
-        if group
-            .iter()
-            .all(|target| target.audience == Audience::Everybody)
-        {
-            continue;
-        }
-        let mut merged = first.clone();
-        hears_itself.for_each(|other| {
-            merge_into(&mut merged, other);
-        });
-        merged.audience = Audience::Itself;
-        own.push(merged);
+        assert!(one.identifiers.as_slice().iter().copied().eq(1..=60_000));
     }
-    own
-}
-
-/// Adds a subscription to the one before it, if both are of one session.
-fn merge_into(kept: &mut Target, later: &Target) -> bool {
-    if later.session != kept.session {
-        return false;
-    }
-    kept.qos = kept.qos.max(later.qos);
-    kept.retain_as_published |= later.retain_as_published;
-    for id in later.identifiers.as_slice() {
-        kept.identifiers.add(*id);
-    }
-    true
 }

@@ -58,6 +58,12 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// When something that is scheduled for `at` fires: the end of its tick.
+    pub fn fires_at(at: Time) -> Time {
+        let tick = at.as_micros().div_ceil(TICK_MICROS);
+        Time::from_micros(tick.saturating_mul(TICK_MICROS))
+    }
+
     /// Lets `item` fire at `at`, or at the next [`expire`](Self::expire) if that has passed.
     pub fn schedule(&mut self, at: Time, item: T) {
         let tick = at.as_micros().div_ceil(TICK_MICROS).max(self.reached);
@@ -92,6 +98,29 @@ impl<T> Wheel<T> {
         let (depth, slot) = self.first_slot()?;
         let earliest = self.levels.get(depth)?.slots.get(slot)?.earliest;
         Some(Time::from_micros(earliest.saturating_mul(TICK_MICROS)))
+    }
+
+    /// Drops the items that `keep` refuses; it sees each with its deadline. Costs a look at every item.
+    pub fn retain(&mut self, mut keep: impl FnMut(Time, &T) -> bool) {
+        self.len = 0;
+        for level in &mut self.levels {
+            level.occupied = 0;
+            for (digit, slot) in level.slots.iter_mut().enumerate() {
+                slot.entries.retain(|entry| {
+                    let at = Time::from_micros(entry.tick.saturating_mul(TICK_MICROS));
+                    keep(at, &entry.item)
+                });
+                slot.entries.shrink_to_fit();
+                slot.earliest = slot
+                    .entries
+                    .iter()
+                    .map(|entry| entry.tick)
+                    .min()
+                    .unwrap_or(u64::MAX);
+                level.occupied |= u64::from(!slot.entries.is_empty()) << digit;
+                self.len += slot.entries.len();
+            }
+        }
     }
 
     /// How many items wait.

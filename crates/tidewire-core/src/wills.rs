@@ -36,6 +36,7 @@ impl Core {
         }
         session.will_due = now.plus_secs(delay_secs.into());
         self.timers.schedule(session.will_due, Timer::WillDue(key));
+        self.sweep_timers();
     }
 
     pub(crate) fn on_will_due(&mut self, interest: &Interest, key: SessionKey) {

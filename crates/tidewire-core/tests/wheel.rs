@@ -160,3 +160,24 @@ fn a_burst_leaves_no_memory_behind() {
         );
     }
 }
+
+#[test]
+fn what_is_kept_fires_on_time_and_what_is_not_never() {
+    let mut wheel = Wheel::new();
+    for number in 0..10_000u64 {
+        wheel.schedule(Time::from_millis(number * 977 % 1_000_003), number);
+    }
+    wheel.retain(|at, number| {
+        assert_eq!(at, Time::from_millis(number * 977 % 1_000_003));
+        number % 10 == 0
+    });
+    assert_eq!(wheel.len(), 1_000);
+    let mut fired = Vec::new();
+    while let Some(deadline) = wheel.next_deadline() {
+        let before = fired.len();
+        wheel.expire(deadline, &mut fired);
+        assert!(fired.len() > before);
+    }
+    assert!(fired.iter().all(|number| number % 10 == 0));
+    assert_eq!(fired.len(), 1_000);
+}

@@ -1,6 +1,6 @@
 //! PUBLISH: the order of checks, written once.
 //!
-//! decode -> limits -> protocol state -> topic alias -> topic validity -> authorise -> match -> store -> deliver -> ack.
+//! decode -> limits -> topic alias -> protocol state -> topic validity -> authorise -> match -> store -> deliver -> ack.
 //! The last four are [`Core::publish_and_acknowledge`], the same for whoever publishes.
 
 use crate::ack::{Permit, Received};
@@ -136,11 +136,12 @@ impl Core {
         };
         self.stats.publish_bytes_received += view.payload.len() as u64;
         check_limits(&view, &self.config.limits)?;
+        // A repeated message sets its alias too: it may be the first to do so on this connection.
+        let name = self.resolve_alias(key, &view)?;
         if self.is_repeated(received, session)? {
             self.acknowledge(received, ReasonCode::Success, Permit::not_required());
             return Ok(());
         }
-        let name = self.resolve_alias(key, &view)?;
         let name = name.as_deref().map_or(view.topic, str::as_bytes);
         let Some(topic) = self.check_topic(name, received)? else {
             return Ok(());

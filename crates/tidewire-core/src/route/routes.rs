@@ -22,6 +22,8 @@ pub(crate) struct Route {
     pub(crate) seen: (u64, u64),
     /// Epochs of the two indexes that it was made under.
     pub(crate) epochs: (u64, u64),
+    /// What the cache counts for it.
+    counted_bytes: usize,
 }
 
 /// One session's share in a route: its matching subscriptions merged \[5.0 MQTT-3.3.4-2\]. A session that has No Local on
@@ -46,6 +48,18 @@ pub(crate) enum Audience {
 }
 
 impl Route {
+    fn heap_bytes(&self) -> usize {
+        let identifiers: usize = self
+            .targets
+            .iter()
+            .map(|target| target.identifiers.heap_bytes())
+            .sum();
+        self.topic.capacity()
+            + self.targets.capacity() * size_of::<Target>()
+            + self.groups.capacity() * size_of::<u32>()
+            + identifiers
+    }
+
     pub(crate) fn leads_nowhere(&self) -> bool {
         self.targets.is_empty() && self.groups.is_empty() && self.workers.is_empty()
     }
@@ -59,16 +73,21 @@ pub(crate) struct RouteCache {
     routes: Vec<Route>,
     capacity: usize,
     hand: usize,
+    /// Bytes of all routes, and how many they may be.
+    bytes: usize,
+    max_bytes: usize,
 }
 
 impl RouteCache {
-    pub(crate) fn new(seed: u64, capacity: u32) -> Self {
+    pub(crate) fn new(seed: u64, capacity: u32, max_bytes: u64) -> Self {
         Self {
             state: FixedState::with_seed(seed),
             table: HashTable::new(),
             routes: Vec::new(),
             capacity: (capacity as usize).max(1),
             hand: 0,
+            bytes: 0,
+            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
         }
     }
 
@@ -136,6 +155,28 @@ impl RouteCache {
     pub(crate) fn put(&mut self, slot: u32, route: Route) {
         if let Some(place) = self.routes.get_mut(slot as usize) {
             *place = route;
+        }
+    }
+
+    /// Counts a route that has been made anew while it was out of its slot, and makes room for it if the cache has come to
+    /// hold too many bytes.
+    pub(crate) fn recount(&mut self, slot: u32, route: &mut Route) {
+        let bytes = route.heap_bytes();
+        self.bytes = self.bytes + bytes - route.counted_bytes;
+        route.counted_bytes = bytes;
+        for _ in 0..self.routes.len() {
+            if self.bytes <= self.max_bytes {
+                return;
+            }
+            let victim = self.hand % self.routes.len();
+            self.hand = (victim + 1) % self.capacity;
+            if victim != slot as usize {
+                self.forget(victim);
+                if let Some(route) = self.routes.get_mut(victim) {
+                    self.bytes -= route.counted_bytes;
+                    *route = Route::default();
+                }
+            }
         }
     }
 

@@ -217,4 +217,10 @@ pub(super) static KEYS: &[Key] = &[
         "topics",
         "Topics whose receivers a worker remembers, so that a repeated topic is not matched again. 0 turns the memory off."
     ),
+    number!(
+        route_cache_bytes,
+        (0, LARGEST_INTEGER),
+        "bytes",
+        "Bytes of those remembered receivers in one worker: a topic with many receivers takes many."
+    ),
 ];
