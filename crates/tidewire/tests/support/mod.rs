@@ -18,7 +18,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -163,7 +163,7 @@ impl TestBroker {
 
     /// Everything logged so far.
     pub fn log(&self) -> String {
-        self.log.lines.lock().expect("whole").join("\n")
+        self.log.lines().join("\n")
     }
 
     /// Waits until a line with `part` is logged and returns it.
@@ -218,16 +218,21 @@ impl Log {
         let target = Arc::clone(&log);
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                target.lines.lock().expect("whole").push(line);
+                target.lines().push(line);
                 target.grown.notify_all();
             }
         });
         log
     }
 
+    /// The lines, even where a test failed while it looked at them: its own report shows them.
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wait_for(&self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines.lock().expect("whole");
+        let mut lines = self.lines();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(part)) {
                 return line.clone();
