@@ -12,6 +12,7 @@ use crate::start::{Guards, StartError, start};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,6 +33,7 @@ const NOTICES_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Broker {
     handle: BrokerHandle,
     addresses: Vec<BoundAddress>,
+    paths: Vec<BoundPath>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -42,6 +44,22 @@ pub struct BoundAddress {
     pub listener: Box<str>,
     /// The address, with the port that was chosen for port 0.
     pub address: SocketAddr,
+}
+
+/// A path in the file system that a listener is open on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BoundPath {
+    /// The listener's name.
+    pub listener: Box<str>,
+    /// The path.
+    pub path: PathBuf,
+}
+
+/// All that the listeners are open on.
+#[derive(Default)]
+pub(crate) struct BoundTo {
+    pub(crate) addresses: Vec<BoundAddress>,
+    pub(crate) paths: Vec<BoundPath>,
 }
 
 impl Broker {
@@ -74,6 +92,12 @@ impl Broker {
         &self.addresses
     }
 
+    /// The paths that listeners of the scheme `unix` are open on.
+    #[must_use]
+    pub fn paths(&self) -> &[BoundPath] {
+        &self.paths
+    }
+
     /// What steers the broker from elsewhere.
     #[must_use]
     pub fn handle(&self) -> BrokerHandle {
@@ -97,12 +121,13 @@ impl Broker {
         crew: &Arc<Crew<MioDriver>>,
         pollers: Vec<MioPoller>,
         access: &Arc<Access>,
-        addresses: Vec<BoundAddress>,
+        bound: BoundTo,
     ) -> io::Result<Self> {
         // Should a thread not start, dropping this stops those that did.
         let mut broker = Self {
             handle: BrokerHandle::new(Arc::clone(access)),
-            addresses,
+            addresses: bound.addresses,
+            paths: bound.paths,
             threads: Vec::new(),
         };
         for (index, poller) in pollers.into_iter().enumerate() {

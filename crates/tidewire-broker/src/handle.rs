@@ -4,9 +4,10 @@ use crate::broker::BoundAddress;
 use crate::crew::Mailboxes;
 use crate::driver::Accepted;
 use crate::ending::{Ending, ShutdownReport};
+use crate::entrance::Entrance;
 use crate::extend::{Extension, HandlerRejected};
 use crate::mailbox::Mail;
-use crate::request::{Request, SessionsReply};
+use crate::request::{ListenerFigures, Request, SessionsReply};
 use crate::start::time_after;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,7 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tidewire_core::{ServerPublish, SessionKey, SessionRow, Stats};
 use tidewire_handler::{HandlerId, HandlerRow, Registration};
-use tidewire_net::{PipeEnd, Transport, pipe};
+use tidewire_net::{MaterialError, PipeEnd, Transport, pipe};
 
 /// Bytes that a pipe to a client in this process holds in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -44,6 +45,8 @@ pub(crate) struct Access {
     pub(crate) origin: Instant,
     pub(crate) piped_policy: u16,
     pub(crate) close_timeout: Duration,
+    /// What stands in front of the listeners that have more than a socket.
+    pub(crate) entrances: Vec<Arc<Entrance>>,
 }
 
 /// The broker has stopped.
@@ -55,6 +58,15 @@ pub struct BrokerGone;
 pub struct ClientsCursor {
     worker: usize,
     after: Option<SessionKey>,
+}
+
+/// What came of reading a listener's certificates again.
+#[derive(Debug)]
+pub struct CertificateReload {
+    /// The listener's name.
+    pub listener: Box<str>,
+    /// What is wrong with which file, if anything is.
+    pub result: Result<(), MaterialError>,
 }
 
 /// A page of clients: sessions, connected or not.
@@ -85,6 +97,32 @@ impl BrokerHandle {
             sum.add(&stats);
         }
         Ok(sum)
+    }
+
+    /// The figures of all listeners, in their order; the last one is that of connections within the process.
+    ///
+    /// # Errors
+    /// [`BrokerGone`].
+    pub fn listeners(&self) -> Result<Vec<ListenerFigures>, BrokerGone> {
+        let (reply, answer) = channel();
+        self.0.ask(0, Request::Listeners { reply });
+        answer.recv().map_err(|_| BrokerGone)
+    }
+
+    /// Reads all certificates, authorities and revocation lists again. Connections that are open stay as they are; new
+    /// ones get what was read. A listener whose files are faulty keeps what it has.
+    #[must_use]
+    pub fn reload_certificates(&self) -> Vec<CertificateReload> {
+        let encrypted = self
+            .0
+            .entrances
+            .iter()
+            .filter(|entrance| entrance.has_tls());
+        let reload = |entrance: &Arc<Entrance>| CertificateReload {
+            listener: entrance.listener().into(),
+            result: entrance.reload(),
+        };
+        encrypted.map(reload).collect()
     }
 
     /// A page of at most `most` clients, from the cursor of the page before or from the beginning.
@@ -223,6 +261,7 @@ impl BrokerHandle {
             transport: Transport::Piped(near),
             policy: self.0.piped_policy,
             address: format!("piped:{number}").into(),
+            handshake: None,
         })));
         Ok(far)
     }

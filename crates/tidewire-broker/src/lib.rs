@@ -6,6 +6,7 @@
 //!
 //! # Layers
 //! - `start`, `broker`, `handle`, `ending`: a broker's life, seen from outside.
+//! - `entrance`: what stands between a listener's socket and MQTT: TLS, WebSocket, trusted proxies.
 //! - `crew`: the worker threads' loop. `worker`: one worker's turn, free of threads and clocks. `mailbox`: what workers
 //!   send each other. `interest`: the shared first level of routing.
 //! - [`driver`]: what a worker needs of the world; sockets through mio, or the [`simulated`] world that tests live in.
@@ -37,6 +38,7 @@ mod builder;
 mod crew;
 pub mod driver;
 mod ending;
+mod entrance;
 mod events;
 mod extend;
 mod handle;
@@ -51,10 +53,11 @@ mod sys;
 mod worker;
 
 pub use answerer::{AnswerPort, Answerer, Answerers, DenyAll};
-pub use broker::{BoundAddress, Broker};
+pub use broker::{BoundAddress, BoundPath, Broker};
 pub use builder::BrokerBuilder;
 pub use ending::{ShutdownReport, WorkerFailure};
 pub use extend::{HandlerRejected, RAISED_EVENTS};
-pub use handle::{BrokerGone, BrokerHandle, ClientsCursor, ClientsPage};
+pub use handle::{BrokerGone, BrokerHandle, CertificateReload, ClientsCursor, ClientsPage};
+pub use request::ListenerFigures;
 pub use settings::{ListenerSettings, Settings};
 pub use start::StartError;

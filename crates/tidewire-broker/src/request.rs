@@ -7,6 +7,8 @@ use tidewire_core::{ServerPublish, SessionKey, SessionRow, Stats, Time};
 pub(crate) enum Request {
     /// Counters and gauges.
     Stats { reply: Sender<Stats> },
+    /// The figures of all listeners.
+    Listeners { reply: Sender<Vec<ListenerFigures>> },
     /// Close a client's connections; how many there were.
     Kick {
         client_id: Box<str>,
@@ -22,6 +24,21 @@ pub(crate) enum Request {
     Publish(ServerPublish),
     /// Tell every client, close, and end by `deadline`.
     Shutdown { deadline: Time },
+}
+
+/// What has happened at a listener since the start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerFigures {
+    /// Its name.
+    pub listener: Box<str>,
+    /// Connections at this moment.
+    pub connections: usize,
+    /// Connections refused because there were `max_connections` already.
+    pub refused_full: u64,
+    /// Connections refused because they did not come from a trusted proxy.
+    pub refused_strangers: u64,
+    /// Connections that failed, or took too long, before their first byte of MQTT.
+    pub failed_handshakes: u64,
 }
 
 /// A page of one worker's sessions.

@@ -4,7 +4,7 @@ use tidewire_codec::Version;
 use tidewire_core::{
     Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy, WorkerId,
 };
-use tidewire_net::{ListenUrl, TcpOptions};
+use tidewire_net::{AddressRange, ListenUrl, TcpOptions, TlsSettings, WebSocketSettings};
 
 /// Everything that a broker needs to know before it starts.
 #[derive(Clone, Debug)]
@@ -44,6 +44,16 @@ pub struct ListenerSettings {
     pub backlog: u32,
     /// Answer to Request Response Information.
     pub response_information: Option<Box<str>>,
+    /// Files and rules of TLS, for the schemes that have it.
+    pub tls: TlsSettings,
+    /// What becomes a WebSocket, for the schemes that have it.
+    pub web_socket: WebSocketSettings,
+    /// `Some` = connections come from these proxies only, and each begins with a header of the PROXY protocol.
+    pub trusted_proxies: Option<Vec<AddressRange>>,
+    /// Time for everything that comes before the first byte of MQTT.
+    pub handshake_timeout_secs: u32,
+    /// Permission bits of a socket in the file system.
+    pub unix_mode: u32,
 }
 
 impl Default for Settings {
@@ -73,6 +83,11 @@ impl ListenerSettings {
             tcp_nodelay: nodelay,
             backlog,
             response_information: None,
+            tls: TlsSettings::default(),
+            web_socket: WebSocketSettings::default(),
+            trusted_proxies: None,
+            handshake_timeout_secs: 10,
+            unix_mode: 0o660,
         }
     }
 

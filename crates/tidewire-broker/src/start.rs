@@ -1,11 +1,12 @@
 //! From settings to running workers.
 
 use crate::answerer::{Answerers, DenyAll};
-use crate::broker::{BoundAddress, Broker};
+use crate::broker::{BoundAddress, BoundPath, BoundTo, Broker};
 use crate::crew::{Crew, Mailboxes};
 use crate::driver::Driver;
 use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
+use crate::entrance::{Entrance, ListeningSocket, OpenError};
 use crate::extend::{Decider, Extension, ExtensionError, HandlerRejected, Reach};
 use crate::handle::Access;
 use crate::interest::InterestView;
@@ -23,7 +24,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tidewire_core::{Core, MAX_WORKERS, Time, WorkerId};
 use tidewire_handler::{Events, Registration};
-use tidewire_net::{BindError, ListenUrl, TcpListener};
+#[cfg(unix)]
+use tidewire_net::LocalBindError;
+use tidewire_net::{BindError, ListenUrl, MaterialError};
 
 /// Why a broker could not start. Nothing is left running then.
 #[derive(Debug)]
@@ -58,6 +61,21 @@ pub enum StartError {
         listener: Box<str>,
         /// What is wrong with which address.
         error: BindError,
+    },
+    /// A listener's path could not be opened.
+    #[cfg(unix)]
+    BindPath {
+        /// The listener's name.
+        listener: Box<str>,
+        /// What is wrong with which path.
+        error: LocalBindError,
+    },
+    /// A listener's certificates cannot be used.
+    Certificates {
+        /// The listener's name.
+        listener: Box<str>,
+        /// What is wrong with which file.
+        error: MaterialError,
     },
     /// A listener would let in everybody on the network, and nobody said that this is meant.
     OpenToAll {
@@ -153,19 +171,22 @@ impl Guard<'_> {
 
 /// A listener's open sockets.
 struct Bound {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<ListeningSocket>,
     policy: u16,
+    entrance: Option<Arc<Entrance>>,
 }
 
 /// Opens all listeners, then starts all workers.
 pub(crate) fn start(settings: &Settings, guards: Guards<'_>) -> Result<Broker, StartError> {
     let count = settings.worker_count();
     let workers = check_names(settings, count)?;
-    let mut addresses = Vec::new();
+    let mut bound_to = BoundTo::default();
     let resolved = resolve_all(&settings.listeners)?;
     let mut guard = guards.stand(settings, &resolved)?;
     check_guarded(settings, &resolved, &guard)?;
-    let bound = bind_all(&settings.listeners, resolved, &mut addresses)?;
+    let bound = bind_all(&settings.listeners, resolved, &mut bound_to)?;
+    let entrances = bound.iter().filter_map(|bound| bound.entrance.clone());
+    let entrances = entrances.collect();
     let seed = settings
         .hash_seed
         .unwrap_or_else(|| RandomState::new().hash_one(0));
@@ -190,13 +211,14 @@ pub(crate) fn start(settings: &Settings, guards: Guards<'_>) -> Result<Broker, S
         mailboxes,
         ending: Arc::clone(&ending),
         extension: guard.extension(),
-        addresses: addresses.clone(),
+        addresses: bound_to.addresses.clone(),
         farewell: AtomicBool::new(false),
         origin,
         piped_policy: settings.piped_policy(),
         close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
+        entrances,
     };
-    Broker::run(&crew, pollers, &Arc::new(access), addresses).map_err(StartError::System)
+    Broker::run(&crew, pollers, &Arc::new(access), bound_to).map_err(StartError::System)
 }
 
 /// Makes the workers of a broker, whatever drives them.
@@ -289,29 +311,49 @@ fn check_guarded(
 fn bind_all(
     listeners: &[ListenerSettings],
     resolved: Vec<Vec<SocketAddr>>,
-    addresses: &mut Vec<BoundAddress>,
+    bound_to: &mut BoundTo,
 ) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::with_capacity(listeners.len());
     for ((policy, settings), resolved) in (0..).zip(listeners).zip(resolved) {
         let listener = settings.name.clone();
+        let entrance = Entrance::build(settings).map_err(|error| StartError::Certificates {
+            listener: listener.clone(),
+            error,
+        })?;
+        let refused = |error: OpenError| refused(listener.clone(), error);
         let mut sockets = Vec::with_capacity(resolved.len());
+        #[cfg(unix)]
+        if let Some(socket) = ListeningSocket::bind_path(&settings.url, settings) {
+            sockets.push(socket.map_err(refused)?);
+            bound_to.paths.push(BoundPath {
+                listener: listener.clone(),
+                path: settings.url.host().into(),
+            });
+        }
         for address in resolved {
-            let socket = TcpListener::bind(address, settings.tcp_options()).map_err(|error| {
-                StartError::Bind {
-                    listener: listener.clone(),
-                    error,
-                }
-            })?;
-            let address = socket.local_addr().map_err(StartError::System)?;
-            addresses.push(BoundAddress {
+            let socket = ListeningSocket::bind(address, settings).map_err(refused)?;
+            let address = socket.local_addr(address).map_err(StartError::System)?;
+            bound_to.addresses.push(BoundAddress {
                 listener: listener.clone(),
                 address,
             });
             sockets.push(socket);
         }
-        bound.push(Bound { sockets, policy });
+        bound.push(Bound {
+            sockets,
+            policy,
+            entrance: entrance.map(Arc::new),
+        });
     }
     Ok(bound)
+}
+
+fn refused(listener: Box<str>, error: OpenError) -> StartError {
+    match error {
+        OpenError::Address(error) => StartError::Bind { listener, error },
+        #[cfg(unix)]
+        OpenError::Path(error) => StartError::BindPath { listener, error },
+    }
 }
 
 fn mailboxes<T>(pollers: &[MioPoller]) -> io::Result<Mailboxes<T>> {
@@ -335,11 +377,17 @@ fn driver(
     origin: Instant,
 ) -> io::Result<MioDriver> {
     let mut listeners = Vec::new();
-    for Bound { sockets, policy } in bound {
+    for Bound {
+        sockets,
+        policy,
+        entrance,
+    } in bound
+    {
         for socket in sockets {
             listeners.push(MioListener {
                 listener: socket.try_clone()?,
                 policy: *policy,
+                entrance: entrance.clone(),
             });
         }
     }
@@ -379,6 +427,9 @@ impl fmt::Display for StartError {
                 )
             }
             Self::Bind { listener, error } => write!(f, "listener `{listener}`: {error}"),
+            #[cfg(unix)]
+            Self::BindPath { listener, error } => write!(f, "listener `{listener}`: {error}"),
+            Self::Certificates { listener, error } => write!(f, "listener `{listener}`: {error}"),
             Self::OpenToAll { listener, address } => write!(
                 f,
                 "listener `{listener}` on {address} would let in everybody who reaches this machine, as no authenticator is configured; \
@@ -395,6 +446,9 @@ impl std::error::Error for StartError {
         match self {
             Self::Resolve { error, .. } | Self::System(error) => Some(error),
             Self::Bind { error, .. } => Some(error),
+            #[cfg(unix)]
+            Self::BindPath { error, .. } => Some(error),
+            Self::Certificates { error, .. } => Some(error),
             _ => None,
         }
     }

@@ -9,8 +9,45 @@ use tidewire_codec::Version;
 pub struct PeerFacts {
     /// Index of the listener in [`Config::listeners`](crate::Config::listeners).
     pub listener: u16,
-    /// The peer's address as text, `192.0.2.7:50123` or a transport's own form.
+    /// The peer's address as text, `192.0.2.7:50123` or a transport's own form; behind a trusted proxy the one that it names.
     pub address: Box<str>,
+    /// What was settled before the first byte of MQTT, if anything was.
+    pub way: Option<Box<WayFacts>>,
+}
+
+/// What a connection passed through before its first byte of MQTT.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WayFacts {
+    /// The address of the proxy that named the peer.
+    pub proxy: Option<Box<str>>,
+    /// What TLS has settled, if the connection is encrypted.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What TLS has settled.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TlsFacts {
+    /// Protocol version: `TLSv1.3`.
+    pub version: Box<str>,
+    /// Cipher suite: `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: Box<str>,
+    /// The name that the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// The client's certificate, if it has shown one; it was verified.
+    pub certificate: Option<CertificateFacts>,
+}
+
+/// A verified client certificate.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CertificateFacts {
+    /// The subject's common name.
+    pub common_name: Option<Box<str>>,
+    /// The whole subject: `CN=a, O=b`.
+    pub subject: Box<str>,
+    /// Alternative names with their kind in front: `dns:a.example`, `ip:192.0.2.1`, `email:a@example`, `uri:urn:a`.
+    pub alternative_names: Vec<Box<str>>,
+    /// SHA-256 of the certificate in lower-case hexadecimal digits.
+    pub fingerprint: Box<str>,
 }
 
 /// A CONNECT that passed every check and was authenticated; what is left to do is to attach it to its session.

@@ -71,7 +71,7 @@ mod wheel;
 mod wills;
 
 pub use crate::core::Core;
-pub use admission::{Admission, PeerFacts};
+pub use admission::{Admission, CertificateFacts, PeerFacts, TlsFacts, WayFacts};
 pub use config::{Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy};
 pub use event::{DisconnectCause, Event, SessionEnd};
 pub use input::{Answer, Authenticated, Command, Input, ServerPublish, TransportEnd};

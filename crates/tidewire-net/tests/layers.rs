@@ -132,6 +132,55 @@ fn what_is_not_tls_is_answered_with_an_alert_and_named() {
     assert!(plain.is_empty());
 }
 
+/// Damaged handshakes in pieces, and what follows them, never panic and never open.
+#[test]
+fn damaged_handshakes_end_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), &["a.example"]);
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize % below
+    };
+    for round in 0..2000 {
+        let mut layer = server.layer().unwrap();
+        let mut client = client(&folder.path().join("a.example.pem"), "a.example");
+        if round % 2 == 0 {
+            let _ = converse(&mut client, &mut layer, 1 + next(600));
+            client.writer().write_all(&[7; 100]).unwrap();
+        }
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        for _ in 0..=next(3) {
+            let at = next(wire.len());
+            match next(4) {
+                0 => wire[at] ^= 1 << next(8),
+                1 => wire.truncate(at + 1),
+                // A handshake record that is not finished, as it may come at any time.
+                2 => wire
+                    .splice(..0, [22, 3, 3, 0, 4, 1, 0, 2, 0])
+                    .for_each(drop),
+                _ => wire.extend_from_slice(&[22, 3, 3, 0, 2, 24, 0]),
+            }
+        }
+        let (mut plain, mut reply) = (Vec::new(), Vec::new());
+        for piece in wire.chunks_mut(1 + next(300)) {
+            if let Err(error) = layer.receive(piece, &mut plain, &mut reply) {
+                assert!(!error.text.contains("panicked"), "round {round}: {error}");
+                break;
+            }
+            if round % 2 == 0 {
+                layer.send(b"in between", &mut reply);
+            }
+        }
+        layer.finish(&mut reply);
+    }
+}
+
 /// A faulty file, and what the message about it must say.
 type Faulty = (&'static str, fn(&MaterialFault) -> bool, &'static str);
 

@@ -14,6 +14,9 @@ pub(crate) fn default_url() -> ListenUrl {
 /// Whether only programs on this machine can reach the address. A name other than `localhost` counts as reachable from
 /// elsewhere: what it resolves to may change.
 pub(crate) fn is_loopback(url: &ListenUrl) -> bool {
+    if url.socket_path().is_some() {
+        return true;
+    }
     match url.host().parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => url.host().eq_ignore_ascii_case("localhost"),

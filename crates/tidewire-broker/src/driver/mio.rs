@@ -1,13 +1,14 @@
 //! The operating system's world: sockets and readiness through `mio`.
 
 use crate::driver::{Accepted, Driver, Poller, Ready, Transport};
+use crate::entrance::{Entrance, ListeningSocket};
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidewire_core::Time;
-use tidewire_net::{PipeEvent, Socket, TcpListener, Transport as NetTransport};
+use tidewire_net::{LayerFacts, PipeEvent, Socket, Transport as NetTransport};
 
 /// Names the waker; connections are named by their slot, listeners by the numbers below this one.
 const WAKER: Token = Token(usize::MAX);
@@ -27,8 +28,10 @@ pub(crate) struct MioDriver {
 
 /// A listening socket with the policy of those who come in by it.
 pub(crate) struct MioListener {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: ListeningSocket,
     pub(crate) policy: u16,
+    /// What they pass first, if anything.
+    pub(crate) entrance: Option<Arc<Entrance>>,
 }
 
 /// Waits for a worker's sockets.
@@ -153,12 +156,27 @@ impl Driver for MioDriver {
         let Some(from) = self.listeners.get(listener) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        let (socket, peer) = from.listener.accept()?;
-        Ok(Accepted {
-            transport: NetTransport::Socket(socket),
+        let (transport, peer) = from.listener.accept()?;
+        let address = peer.map_or_else(|| "unix".into(), |peer| peer.to_string().into());
+        let mut accepted = Accepted {
+            transport,
             policy: from.policy,
-            address: peer.to_string().into(),
-        })
+            address,
+            handshake: None,
+        };
+        if let Some(entrance) = &from.entrance {
+            if !entrance.trusts(peer.map(|peer| peer.ip())) {
+                let text = format!("{} is not among trusted_proxies", accepted.address);
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
+            accepted.transport = entrance.dress(accepted.transport)?;
+            accepted.handshake = Some(entrance.timeout());
+        }
+        Ok(accepted)
+    }
+
+    fn policy_of(&self, listener: usize) -> u16 {
+        self.listeners.get(listener).map_or(0, |from| from.policy)
     }
 
     fn stop_listening(&mut self) {
@@ -181,6 +199,19 @@ impl Transport for NetTransport {
 
     fn shutdown_write(&mut self) {
         self.shutdown_write();
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    fn opened(&mut self) -> Option<LayerFacts> {
+        self.opened()
+    }
+
+    fn says_farewell(&self) -> bool {
+        self.says_farewell()
     }
 }
 

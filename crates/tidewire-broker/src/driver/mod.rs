@@ -6,6 +6,7 @@ pub(crate) mod mio;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 use tidewire_core::Time;
+use tidewire_net::LayerFacts;
 
 /// Moves the bytes of one connection; never blocks.
 pub trait Transport: Send + 'static {
@@ -26,6 +27,26 @@ pub trait Transport: Send + 'static {
 
     /// Ends the stream towards the peer; reading goes on.
     fn shutdown_write(&mut self);
+
+    /// Sends what the transport has kept of earlier writes, if it keeps anything.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when something is still left, else what ended the transport.
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// What handshakes have told about the peer, once, when they are done; asked only of transports that were
+    /// [`Accepted`] with a handshake.
+    fn opened(&mut self) -> Option<LayerFacts> {
+        Some(LayerFacts::default())
+    }
+
+    /// Whether [`shutdown_write`](Self::shutdown_write) has something to say that the peer should read.
+    fn says_farewell(&self) -> bool {
+        false
+    }
 }
 
 /// The part of the world that a worker's turn uses. Dropping a transport ends its registration.
@@ -60,8 +81,12 @@ pub trait Driver: Send + 'static {
     /// Takes the next connection that waits at a listening socket.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when none waits, else the operating system's.
+    /// [`io::ErrorKind::WouldBlock`] when none waits; [`io::ErrorKind::PermissionDenied`] for one that was closed because of
+    /// where it came from; else the operating system's.
     fn accept(&mut self, listener: usize) -> io::Result<Accepted<Self::Transport>>;
+
+    /// Index of the policy of a listening socket.
+    fn policy_of(&self, listener: usize) -> u16;
 
     /// Closes the listening sockets.
     fn stop_listening(&mut self);
@@ -85,6 +110,8 @@ pub struct Accepted<T> {
     pub policy: u16,
     /// The peer's address as text.
     pub address: Box<str>,
+    /// The time that the peer has for its handshakes; `None` = there are none.
+    pub handshake: Option<Duration>,
 }
 
 /// Something became ready.

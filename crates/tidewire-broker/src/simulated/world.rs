@@ -296,7 +296,12 @@ impl Driver for SimDriver {
             transport,
             policy: world.wires[wire].policy,
             address: format!("sim:{wire}").into(),
+            handshake: None,
         })
+    }
+
+    fn policy_of(&self, _: usize) -> u16 {
+        0
     }
 
     fn stop_listening(&mut self) {}

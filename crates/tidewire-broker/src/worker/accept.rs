@@ -2,10 +2,11 @@
 
 use crate::driver::{Accepted, Driver};
 use crate::events::LOG;
+use crate::request::ListenerFigures;
 use crate::worker::Worker;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidewire_core::Time;
 use tracing::{info, warn};
@@ -32,6 +33,9 @@ pub(crate) struct ListenerGauge {
     name: Box<str>,
     max_connections: usize,
     connections: AtomicUsize,
+    refused_full: AtomicU64,
+    refused_strangers: AtomicU64,
+    failed_handshakes: AtomicU64,
     /// The limit has been reported and nobody has left since.
     full: AtomicBool,
 }
@@ -47,9 +51,33 @@ pub(crate) fn gauges<'a>(policies: impl Iterator<Item = (&'a str, usize)>) -> Ar
                 max_connections
             },
             connections: AtomicUsize::new(0),
+            refused_full: AtomicU64::new(0),
+            refused_strangers: AtomicU64::new(0),
+            failed_handshakes: AtomicU64::new(0),
             full: AtomicBool::new(false),
         })
         .collect()
+}
+
+impl ListenerGauge {
+    /// The listener's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn count_failed_handshake(&self) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn figures(&self) -> ListenerFigures {
+        ListenerFigures {
+            listener: self.name.clone(),
+            connections: self.connections.load(Ordering::Relaxed),
+            refused_full: self.refused_full.load(Ordering::Relaxed),
+            refused_strangers: self.refused_strangers.load(Ordering::Relaxed),
+            failed_handshakes: self.failed_handshakes.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Door {
@@ -102,6 +130,9 @@ impl<D: Driver> Worker<D> {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.driver.accept(listener) {
                 Ok(accepted) => self.enter(accepted),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.note_stranger(listener, &error);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.set_door(listener, Door::Quiet);
                 }
@@ -119,9 +150,25 @@ impl<D: Driver> Worker<D> {
             transport,
             policy,
             address,
+            handshake,
         } = accepted;
-        if self.has_room(policy, &address) {
-            self.admit(transport, policy, address);
+        if !self.has_room(policy, &address) {
+            return;
+        }
+        match handshake {
+            None => self.admit(transport, policy, address),
+            Some(most) => self.await_opening(transport, policy, address, most),
+        }
+    }
+
+    /// The driver has closed a connection because of where it came from.
+    fn note_stranger(&mut self, listener: usize, error: &io::Error) {
+        let policy = self.driver.policy_of(listener);
+        if let Some(gauge) = self.gauges.get(usize::from(policy)) {
+            gauge.refused_strangers.fetch_add(1, Ordering::Relaxed);
+            if self.openings.may_write_line(self.now) {
+                info!(target: LOG, listener = gauge.name(), "refused: {error}");
+            }
         }
     }
 
@@ -133,6 +180,7 @@ impl<D: Driver> Worker<D> {
             return true;
         }
         gauge.connections.fetch_sub(1, Ordering::Relaxed);
+        gauge.refused_full.fetch_add(1, Ordering::Relaxed);
         if !gauge.full.swap(true, Ordering::Relaxed) {
             let (listener, most) = (&gauge.name, gauge.max_connections);
             warn!(target: LOG, %listener, %address, "refused: the listener has its max_connections of {most}; further refusals are not logged until one leaves");

@@ -23,6 +23,8 @@ pub(crate) struct Link<T> {
 /// What is done with a connection's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
+    /// Handshakes go on in front of the first byte of MQTT; the core does not know it yet.
+    Opening,
     /// They are read and offered to the core.
     Reading,
     /// A whole packet waits at a gate; nothing is read until it opens.

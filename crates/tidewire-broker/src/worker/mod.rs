@@ -8,6 +8,7 @@ mod accept;
 mod figures;
 mod input;
 mod links;
+mod opening;
 mod post;
 mod receive;
 mod send;
@@ -22,6 +23,7 @@ use crate::request::Awaiting;
 use crate::sys::SysTopics;
 use accept::{Door, ListenerGauge};
 use links::Links;
+use opening::Openings;
 pub(crate) use post::{Handover, LITTLE_MAIL_ITEMS};
 use receive::ReadUntil;
 use std::collections::{HashMap, VecDeque};
@@ -71,6 +73,7 @@ pub(crate) struct Worker<D: Driver> {
     lingering: VecDeque<(Time, ConnKey)>,
     close_timeout: Duration,
     doors: Vec<Door>,
+    openings: Openings,
     gauges: Arc<[ListenerGauge]>,
     awaiting: HashMap<Ticket, Awaiting>,
     next_ticket: u64,
@@ -142,6 +145,7 @@ impl<D: Driver> Worker<D> {
             lingering: VecDeque::new(),
             close_timeout,
             doors: (0..driver.listeners()).map(|_| Door::default()).collect(),
+            openings: Openings::default(),
             gauges,
             awaiting: HashMap::new(),
             next_ticket: 0,
@@ -156,6 +160,7 @@ impl<D: Driver> Worker<D> {
     /// Serves everything that is ready.
     pub(crate) fn turn(&mut self, ready: &[Ready]) {
         self.now = self.driver.now();
+        self.openings.begin_turn();
         self.take_mail();
         self.serve_ready(ready);
         self.read_again();
@@ -185,6 +190,7 @@ impl<D: Driver> Worker<D> {
             self.overdue.front().map(|&(deadline, _)| deadline),
             self.lingering.front().map(|&(deadline, _)| deadline),
             self.doors.iter().filter_map(Door::reopens).min(),
+            self.openings.next_deadline(),
             self.sys.as_ref().map(SysTopics::next_due),
             self.stopping.as_ref().map(|stopping| stopping.deadline),
             retry,
@@ -243,6 +249,7 @@ impl<D: Driver> Worker<D> {
             self.handle(tidewire_core::Input::Timeout);
         }
         self.cut_overdue();
+        self.cut_slow_openings();
         self.tick_sys();
         self.resume_all();
     }

@@ -163,6 +163,7 @@ impl<D: Driver> Worker<D> {
         let peer = Arc::new(PeerFacts {
             listener: policy,
             address,
+            way: None,
         });
         self.handle(Input::Open { conn: key, peer });
     }
@@ -171,6 +172,9 @@ impl<D: Driver> Worker<D> {
         match request {
             // An asker that no longer waits needs no reply.
             Request::Stats { reply } => drop(reply.send(*self.core.stats())),
+            Request::Listeners { reply } => {
+                drop(reply.send(self.gauges.iter().map(|gauge| gauge.figures()).collect()));
+            }
             Request::Kick { client_id, reply } => {
                 let ticket = self.await_reply(Awaiting::Kick(reply));
                 self.handle(Input::Command(Command::Kick { ticket, client_id }));
@@ -203,6 +207,7 @@ impl<D: Driver> Worker<D> {
         self.driver.stop_listening();
         self.doors.clear();
         self.sys = None;
+        self.drop_openings();
         self.stopping = Some(Stopping {
             deadline,
             connections: self.links.len(),

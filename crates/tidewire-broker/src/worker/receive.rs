@@ -64,6 +64,7 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn receive(&mut self, key: ConnKey, until: ReadUntil) {
         match self.links.get_mut(key).map(|link| link.phase) {
             Some(Phase::Reading) => {}
+            Some(Phase::Opening) => return self.open(key),
             Some(Phase::Lingering) => return self.discard(key),
             _ => return,
         }
@@ -161,14 +162,18 @@ impl<D: Driver> Worker<D> {
         match result {
             Ok(0) => self.lose(key, TransportEnd::PeerClosed),
             Ok(count) => return count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.lose(key, TransportEnd::Failed(error.to_string().into())),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::Interrupted => self.read_later(key, ReadUntil::Blocked),
+                io::ErrorKind::InvalidData => self.refuse(key, &error),
+                _ => self.lose(key, TransportEnd::Failed(error.to_string().into())),
+            },
         }
         0
     }
 
     /// Offers the first bytes of the read buffer.
-    fn offer_buffer(&mut self, key: ConnKey, len: usize) {
+    pub(crate) fn offer_buffer(&mut self, key: ConnKey, len: usize) {
         let buffer = std::mem::take(&mut self.buffer);
         let (used, fate) = self.offer(key, &buffer[..len]);
         self.settle(key, &buffer[used..len], fate);
@@ -230,7 +235,7 @@ impl<D: Driver> Worker<D> {
     /// The transport has ended by itself.
     pub(crate) fn lose(&mut self, key: ConnKey, end: TransportEnd) {
         if let Some(link) = self.links.get_mut(key) {
-            let told = link.phase == Phase::Lingering;
+            let told = matches!(link.phase, Phase::Lingering | Phase::Opening);
             self.forget(key);
             if !told {
                 self.handle(Input::Closed { conn: key, end });

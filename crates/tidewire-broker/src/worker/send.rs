@@ -12,11 +12,11 @@ const SLICES_PER_WRITE: usize = 32;
 /// Writes to one connection in one turn. More than one is needed only when the first made room for messages that waited.
 const WRITES_PER_TURN: usize = 16;
 /// How long a closed connection is kept for the peer to read its farewell and close its side.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// How writing to a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Written {
+pub(crate) enum Written {
     /// Nothing is left.
     All,
     /// The transport takes no more; it will report room.
@@ -73,7 +73,7 @@ impl<D: Driver> Worker<D> {
         if link.phase == Phase::Lingering || link.phase.is_closing() {
             return;
         }
-        link.phase = Phase::Closing(if owed {
+        link.phase = Phase::Closing(if owed || link.transport.says_farewell() {
             Farewell::Owed
         } else {
             Farewell::Nothing
@@ -118,6 +118,7 @@ impl<D: Driver> Worker<D> {
         if let Some(link) = self.links.remove(key) {
             self.pool.release(link.unread);
             self.leave(link.policy);
+            self.openings.forget(key);
         }
     }
 
@@ -145,13 +146,9 @@ impl<D: Driver> Worker<D> {
             if link.writing == Writing::Blocked {
                 return Written::Blocked;
             }
-            let Some(queue) = self.core.outbound(key) else {
-                return Written::All;
+            let Some(queue) = self.core.outbound(key).filter(|queue| !queue.is_empty()) else {
+                return self.flush_transport(key);
             };
-            let waiting = queue.len();
-            if waiting == 0 {
-                return Written::All;
-            }
             let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
             let count = queue.io_slices(&mut slices);
             let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
@@ -174,8 +171,23 @@ impl<D: Driver> Worker<D> {
         Written::Enough
     }
 
+    /// Nothing is queued; the transport itself may have kept something.
+    fn flush_transport(&mut self, key: ConnKey) -> Written {
+        let Some(link) = self.links.get_mut(key) else {
+            return Written::Lost;
+        };
+        match link.transport.flush() {
+            Ok(()) => Written::All,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(key),
+            Err(error) => {
+                self.lose(key, TransportEnd::Failed(error.to_string().into()));
+                Written::Lost
+            }
+        }
+    }
+
     /// A write fell short: the transport reports when there is room.
-    fn block(&mut self, key: ConnKey) -> Written {
+    pub(crate) fn block(&mut self, key: ConnKey) -> Written {
         let Some(link) = self.links.get_mut(key) else {
             return Written::Lost;
         };
@@ -198,6 +210,15 @@ impl<D: Driver> Worker<D> {
             return;
         };
         if !empty {
+            return;
+        }
+        if link
+            .transport
+            .flush()
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        {
+            // Room will be reported, and brings it back here.
+            self.block(key);
             return;
         }
         if farewell == Farewell::Owed {

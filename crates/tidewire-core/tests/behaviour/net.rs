@@ -132,6 +132,7 @@ impl Net {
         });
         let conn = self.take_slot(worker, link);
         let peer = Arc::new(PeerFacts {
+            way: None,
             listener,
             address: format!("link {link}").into(),
         });

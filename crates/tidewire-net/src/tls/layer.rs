@@ -5,8 +5,9 @@ use super::server_names::take_asked_for;
 use crate::facts::{LayerFacts, TlsFacts};
 use crate::layer::{Layer, LayerError, LayerState};
 use rustls::ServerConfig;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Bytes of a begun record, or of a handshake message in several records, that a peer may leave waiting. The largest
@@ -25,6 +26,8 @@ pub struct TlsLayer {
     held: Vec<u8>,
     /// The name that the client asked for, until it is told.
     server_name: Option<Box<str>>,
+    /// An error has ended the connection: the library is not to be called again.
+    failed: bool,
 }
 
 /// What is left to do after some records.
@@ -41,6 +44,7 @@ impl TlsLayer {
             connection: UnbufferedServerConnection::new(config)?,
             held: Vec::new(),
             server_name: None,
+            failed: false,
         })
     }
 
@@ -50,48 +54,74 @@ impl TlsLayer {
         wire: &mut [u8],
         plain: &mut Vec<u8>,
         reply: &mut Vec<u8>,
-    ) -> Result<(usize, Progress), rustls::Error> {
+    ) -> (usize, Result<Progress, rustls::Error>) {
         let mut used = 0;
         loop {
             let status = self.connection.process_tls_records(&mut wire[used..]);
             used += status.discard;
-            match status.state? {
+            let state = match status.state {
+                Ok(state) => state,
+                Err(error) => {
+                    self.drain_alerts(&mut wire[used..], reply);
+                    return (used, Err(error));
+                }
+            };
+            match state {
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
-                        plain.extend_from_slice(record?.payload);
+                        match record {
+                            Ok(record) => plain.extend_from_slice(record.payload),
+                            Err(error) => return (used, Err(error)),
+                        }
                     }
                 }
-                ConnectionState::EncodeTlsData(mut data) => append(reply, |room| {
-                    data.encode(room).map_err(|error| match error {
-                        EncodeError::InsufficientSize(size) => Some(size.required_size),
-                        EncodeError::AlreadyEncoded => None,
-                    })
-                }),
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, reply),
                 // Replies are queued: they leave before anything else.
                 ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::BlockedHandshake => return Ok((used, Progress::Handshake)),
-                ConnectionState::WriteTraffic(_) => return Ok((used, Progress::Open)),
+                ConnectionState::BlockedHandshake => return (used, Ok(Progress::Handshake)),
+                ConnectionState::WriteTraffic(_) => return (used, Ok(Progress::Open)),
                 ConnectionState::PeerClosed | ConnectionState::Closed => {
-                    return Ok((used, Progress::PeerClosed));
+                    return (used, Ok(Progress::PeerClosed));
                 }
                 // Early data is switched off, and no other state exists.
-                _ => return Ok((used, Progress::Handshake)),
+                _ => return (used, Ok(Progress::Handshake)),
             }
         }
     }
 
-    /// Appends what the connection itself still has to say, an alert perhaps.
-    fn drain_alerts(&mut self, reply: &mut Vec<u8>) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.connection.process_tls_records(&mut []).state
+    /// Appends what the connection itself still has to say, an alert perhaps. `wire` is what is left of the bytes that
+    /// were processed last: the library remembers places in them.
+    fn drain_alerts(&mut self, wire: &mut [u8], reply: &mut Vec<u8>) {
+        self.failed = true;
+        // Asked when nothing is queued, the library would process, and object, once more.
+        while self.connection.wants_write()
+            && let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                self.connection.process_tls_records(wire).state
         {
-            append(reply, |room| {
-                data.encode(room).map_err(|error| match error {
-                    EncodeError::InsufficientSize(size) => Some(size.required_size),
-                    EncodeError::AlreadyEncoded => None,
-                })
-            });
+            encode(&mut data, reply);
         }
+    }
+
+    /// All of [`Layer::receive`] but the care for a library that panics.
+    fn take_in(
+        &mut self,
+        wire: &mut [u8],
+        plain: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) -> Result<Progress, rustls::Error> {
+        let mut held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            let (used, result) = self.process(wire, plain, reply);
+            self.held.extend_from_slice(&wire[used..]);
+            return result;
+        }
+        held.extend_from_slice(wire);
+        let (used, result) = self.process(&mut held, plain, reply);
+        if used < held.len() {
+            held.drain(..used);
+            self.held = held;
+        }
+        result
     }
 }
 
@@ -102,31 +132,20 @@ impl Layer for TlsLayer {
         plain: &mut Vec<u8>,
         reply: &mut Vec<u8>,
     ) -> Result<LayerState, LayerError> {
-        let mut held = std::mem::take(&mut self.held);
-        let result = if held.is_empty() {
-            self.process(wire, plain, reply).map(|(used, progress)| {
-                self.held.extend_from_slice(&wire[used..]);
-                progress
-            })
-        } else {
-            held.extend_from_slice(wire);
-            self.process(&mut held, plain, reply)
-                .map(|(used, progress)| {
-                    if used < held.len() {
-                        held.drain(..used);
-                        self.held = held;
-                    }
-                    progress
-                })
+        if self.failed {
+            return Err(LayerError::new("tls", "the connection has failed"));
+        }
+        // A panic in here would take the worker with it, and all its sessions.
+        let careful = AssertUnwindSafe(|| self.take_in(wire, plain, reply));
+        let Ok(result) = catch_unwind(careful) else {
+            self.failed = true;
+            return Err(LayerError::new("tls", "the TLS library panicked"));
         };
         if let Some(name) = take_asked_for() {
             self.server_name = Some(name);
         }
         match result {
-            Err(error) => {
-                self.drain_alerts(reply);
-                Err(LayerError::new("tls", words(&error)))
-            }
+            Err(error) => Err(LayerError::new("tls", words(&error))),
             Ok(_) if self.held.len() > HELD_MAX_BYTES => {
                 Err(LayerError::new("tls", "a handshake message has no end"))
             }
@@ -141,17 +160,13 @@ impl Layer for TlsLayer {
 
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) {
         let mut sent = false;
-        while !sent {
-            let Ok(state) = self.connection.process_tls_records(&mut []).state else {
+        while !sent && !self.failed {
+            // The same bytes as last time, as far as they wait: the library remembers places in them.
+            let Ok(state) = self.connection.process_tls_records(&mut self.held).state else {
                 return;
             };
             match state {
-                ConnectionState::EncodeTlsData(mut data) => append(wire, |room| {
-                    data.encode(room).map_err(|error| match error {
-                        EncodeError::InsufficientSize(size) => Some(size.required_size),
-                        EncodeError::AlreadyEncoded => None,
-                    })
-                }),
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, wire),
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::WriteTraffic(mut traffic) => {
                     let start = wire.len();
@@ -175,8 +190,8 @@ impl Layer for TlsLayer {
     }
 
     fn finish(&mut self, wire: &mut Vec<u8>) {
-        loop {
-            match self.connection.process_tls_records(&mut []).state {
+        while !self.failed {
+            match self.connection.process_tls_records(&mut self.held).state {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 // Only shows once, and says what is known.
                 Ok(ConnectionState::PeerClosed) => {}
@@ -216,6 +231,16 @@ impl Layer for TlsLayer {
             certificate: certificate.map(Box::new),
         }));
     }
+}
+
+/// Appends a record that the library has ready.
+fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, to: &mut Vec<u8>) {
+    append(to, |room| {
+        data.encode(room).map_err(|error| match error {
+            EncodeError::InsufficientSize(size) => Some(size.required_size),
+            EncodeError::AlreadyEncoded => None,
+        })
+    });
 }
 
 /// Appends what `encode` writes; it returns the room that it needs when it gets too little.

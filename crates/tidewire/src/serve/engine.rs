@@ -1,5 +1,6 @@
 //! The seam to the broker library: settings in, addresses and answers out.
 
+use super::access;
 use crate::config::{Config, Listener};
 use crate::control::protocol::{
     Answer, Body, Client, Clients, Opened, Operation, Status as Report,
@@ -16,13 +17,21 @@ use tidewire_core::SessionRow;
 pub(super) fn start(config: &Config) -> Result<Broker, Failure> {
     let settings = Settings {
         workers: config.workers.into(),
-        listeners: config.listeners.iter().map(listener).collect(),
+        listeners: config
+            .listeners
+            .iter()
+            .map(|listener| settings_of(config, listener))
+            .collect(),
         limits: config.limits.clone(),
         shared_strategy: config.shared_strategy,
         sys_interval_secs: config.sys_interval_secs,
         ..Settings::default()
     };
-    Broker::start(&settings).map_err(|error| failure(&error))
+    let builder = Broker::builder().settings(settings);
+    let builder = access::handlers(config)?
+        .into_iter()
+        .fold(builder, tidewire_broker::BrokerBuilder::register);
+    builder.start().map_err(|error| failure(&error))
 }
 
 /// The open addresses with the listeners they belong to; a name may stand for several addresses.
@@ -127,9 +136,9 @@ fn kick(handle: &BrokerHandle, client_id: String) -> Result<Answer, BrokerGone> 
     })
 }
 
-fn listener(listener: &Listener) -> ListenerSettings {
+fn settings_of(config: &Config, listener: &Listener) -> ListenerSettings {
     ListenerSettings {
-        allow_anonymous: listener.is_open(),
+        allow_anonymous: config.is_open(listener),
         versions: listener.versions.clone(),
         max_connections: listener.max_connections as usize,
         tcp_nodelay: listener.tcp_nodelay,
@@ -141,11 +150,15 @@ fn listener(listener: &Listener) -> ListenerSettings {
 
 fn failure(error: &StartError) -> Failure {
     let status = match error {
-        StartError::Bind { .. } | StartError::Resolve { .. } => Status::Listener,
+        StartError::Bind { .. } | StartError::BindPath { .. } | StartError::Resolve { .. } => {
+            Status::Listener
+        }
         StartError::System(_) => Status::Failed,
         StartError::TooManyWorkers { .. }
         | StartError::TooManyListeners { .. }
         | StartError::DuplicateListener { .. }
+        | StartError::Certificates { .. }
+        | StartError::Handler(_)
         | StartError::OpenToAll { .. } => Status::Usage,
     };
     Failure::new(status, error.to_string())
