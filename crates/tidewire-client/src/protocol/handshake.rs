@@ -6,7 +6,7 @@ use tidewire_codec::{
 
 use super::cause::{Cause, Farewell};
 use super::machine::{Machine, Phase};
-use super::open::Open;
+use super::open::{Authentication, Open};
 use super::output::{Connected, Output, RequestError, SessionOrigin};
 use super::server::ServerLimits;
 use super::time::Time;
@@ -119,7 +119,7 @@ impl Machine {
     /// Sends AUTH; without an authentication method in CONNECT there is none to send.
     pub(crate) fn send_auth(&mut self, now: Time, reason: ReasonCode, data: Option<&[u8]>) {
         let is_going_on = self.phase == Phase::Connecting || self.reauthenticating;
-        let Some((method, _)) = &self.open.authentication else {
+        let Some(Authentication { method, .. }) = &self.open.authentication else {
             return;
         };
         if !is_going_on || matches!(self.phase, Phase::Idle | Phase::Ended) {
@@ -140,11 +140,7 @@ impl Machine {
     }
 
     fn has_agreed_method(&self, properties: &Properties<'_>) -> bool {
-        let ours = self
-            .open
-            .authentication
-            .as_ref()
-            .map(|(method, _)| &**method);
+        let ours = self.open.authentication.as_ref().map(|ours| &*ours.method);
         properties.authentication_method() == ours
     }
 }

@@ -86,7 +86,7 @@ impl Machine {
             Input::Closed => self.on_closed(),
             Input::Timeout => self.on_timeout(now),
             Input::Reading(reading) => self.keep_alive.set_reading(now, reading),
-            Input::Publish { token, message } => self.on_publish_input(now, token, message),
+            Input::Publish { token, message } => self.on_publish_input(now, token, &message),
             Input::Subscribe {
                 token,
                 filters,

@@ -61,7 +61,7 @@ mod time;
 pub use cause::{Cause, Farewell};
 pub use input::{Input, Reading};
 pub use machine::Machine;
-pub use open::Open;
+pub use open::{Authentication, Open};
 pub use output::{
     Connected, Delivery, Output, PacketTrace, PublishError, Published, RequestError, SessionOrigin,
     Token,

@@ -5,6 +5,15 @@ use std::time::Duration;
 
 use tidewire_codec::{Connect, EncodeError, Properties, Property, Version, Will};
 
+/// How an exchange of enhanced authentication begins (MQTT 5.0).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// The name of the method.
+    pub method: Box<str>,
+    /// Its first message; secret.
+    pub data: Option<Box<[u8]>>,
+}
+
 /// All that one connection is opened with: CONNECT and how to go about it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Open {
@@ -32,8 +41,8 @@ pub struct Open {
     pub max_packet_size_bytes: u32,
     /// The largest topic alias that this client takes (MQTT 5.0).
     pub topic_alias_maximum: u16,
-    /// Method and first data of enhanced authentication (MQTT 5.0).
-    pub authentication: Option<(Box<str>, Option<Box<[u8]>>)>,
+    /// Enhanced authentication (MQTT 5.0).
+    pub authentication: Option<Authentication>,
     /// Further properties: user properties, Request Response Information, Request Problem Information (MQTT 5.0).
     pub properties: Properties<'static>,
     /// How long to wait for CONNACK.
@@ -100,7 +109,7 @@ impl Open {
         if self.topic_alias_maximum > 0 {
             properties.push(Property::TopicAliasMaximum(self.topic_alias_maximum))?;
         }
-        if let Some((method, data)) = &self.authentication {
+        if let Some(Authentication { method, data }) = &self.authentication {
             properties.push(Property::AuthenticationMethod(method))?;
             if let Some(data) = data {
                 properties.push(Property::AuthenticationData(data))?;

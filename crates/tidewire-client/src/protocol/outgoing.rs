@@ -88,7 +88,7 @@ impl Outgoing {
 }
 
 impl Machine {
-    pub(crate) fn on_publish_input(&mut self, now: Time, token: Token, message: Publish) {
+    pub(crate) fn on_publish_input(&mut self, now: Time, token: Token, message: &Publish) {
         if let Err(error) = self.try_publish(now, token, message) {
             self.published(token, Err(error));
         }
@@ -98,7 +98,7 @@ impl Machine {
         &mut self,
         now: Time,
         token: Token,
-        message: Publish,
+        message: &Publish,
     ) -> Result<(), PublishError> {
         if !self.can_publish(message.qos) {
             return Err(PublishError::NotReady);
@@ -106,9 +106,9 @@ impl Machine {
         message
             .check(self.version())
             .map_err(PublishError::Message)?;
-        self.check_abilities(&message)?;
+        self.check_abilities(message)?;
         if message.qos == Qos::AtMostOnce {
-            self.write_publish(&message, None, false)?;
+            self.write_publish(message, None, false)?;
             self.keep_alive.sent(now);
             let end = self.out.end();
             self.outgoing.unwritten.push_back((end, token));
@@ -122,7 +122,7 @@ impl Machine {
             sent: Sent::Here,
         };
         let packet_id = self.ids.insert(slot).map_err(|_| PublishError::NotReady)?;
-        if let Err(error) = self.write_publish(&message, Some(packet_id), false) {
+        if let Err(error) = self.write_publish(message, Some(packet_id), false) {
             self.ids.remove(packet_id);
             return Err(error);
         }

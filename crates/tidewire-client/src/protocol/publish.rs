@@ -86,6 +86,13 @@ impl Publish {
         self.property(Property::UserProperty(name, value))
     }
 
+    /// To another topic.
+    #[must_use]
+    pub(crate) fn with_topic(mut self, topic: impl Into<Arc<str>>) -> Self {
+        self.topic = topic.into();
+        self
+    }
+
     /// The topic name.
     #[must_use]
     pub fn topic(&self) -> &str {

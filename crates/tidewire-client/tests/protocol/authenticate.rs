@@ -1,6 +1,6 @@
 //! Enhanced authentication [5.0 section 4.12].
 
-use tidewire_client::protocol::{Cause, Input, Open, Output};
+use tidewire_client::protocol::{Authentication, Cause, Input, Open, Output};
 use tidewire_client::{Qos, ReasonCode, Version};
 use tidewire_codec::{Auth, Packet, Properties, Property};
 
@@ -22,7 +22,10 @@ fn accepted(method: &str) -> Packet<'static> {
 
 fn connecting() -> Peer {
     let mut open = Open::new(Version::V5, "a");
-    open.authentication = Some(("M".into(), Some(b"first"[..].into())));
+    open.authentication = Some(Authentication {
+        method: "M".into(),
+        data: Some(b"first"[..].into()),
+    });
     let mut peer = Peer::new();
     peer.open(open);
     let [Packet::Connect(connect)] = &peer.sent()[..] else {

@@ -1,0 +1,10 @@
+//! The client against a real broker in this process, and against servers that the tests script, over loopback sockets.
+
+#[cfg(feature = "blocking")]
+mod blocking;
+mod broker;
+mod delivery;
+mod reconnect;
+mod server;
+mod slow;
+mod streams;
