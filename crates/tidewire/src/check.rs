@@ -23,7 +23,13 @@ pub(crate) enum Verdict {
 /// Runs the command.
 pub(crate) fn run(check: &CheckConfig) -> Verdict {
     match (Config::load(&check.file), check.json) {
-        (Ok(config), false) => Verdict::Right(describe(&check.file.display().to_string(), &config)),
+        (Ok(config), false) => match crate::serve::access::handlers(&config) {
+            Ok(_) => Verdict::Right(describe(&check.file.display().to_string(), &config)),
+            Err(failure) => Verdict::Wrong {
+                failure,
+                report: None,
+            },
+        },
         (Ok(config), true) => Verdict::Right(format!("{}\n", report(&config, &[]))),
         (Err(found), json) => Verdict::Wrong {
             failure: mistakes(&check.file, &found),
@@ -49,16 +55,15 @@ pub(crate) fn mistakes(file: &Path, found: &[Diagnostic]) -> Failure {
 fn describe(file: &str, config: &Config) -> String {
     let mut text = format!("{file} is right. It would open:\n");
     for listener in &config.listeners {
-        let audience = if crate::url::is_loopback(&listener.url) {
-            "to this machine's programs"
-        } else {
-            "TO EVERYBODY who can reach it"
+        let audience = match (
+            config.is_open(listener),
+            crate::url::is_loopback(&listener.url),
+        ) {
+            (false, _) => "for users with a password",
+            (true, true) => "open to this machine's programs without a password",
+            (true, false) => "open TO EVERYBODY who can reach it without a password",
         };
-        let _ = writeln!(
-            text,
-            "  {:<10} {}, open {audience} without a password",
-            listener.name, listener.url
-        );
+        let _ = writeln!(text, "  {:<10} {}, {audience}", listener.name, listener.url);
     }
     if let Some(address) = config.metrics_listen {
         let _ = writeln!(text, "  {:<10} http://{address}/metrics", "metrics");
@@ -70,7 +75,7 @@ fn report(config: &Config, found: &[Diagnostic]) -> serde_json::Value {
     let listeners: Vec<_> = config
         .listeners
         .iter()
-        .map(|listener| json!({ "name": listener.name, "url": listener.url.to_string(), "anonymous": listener.is_open() }))
+        .map(|listener| json!({ "name": listener.name, "url": listener.url.to_string(), "anonymous": config.is_open(listener) }))
         .collect();
     json!({
         "v": 1,

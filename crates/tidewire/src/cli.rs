@@ -41,6 +41,11 @@ pub(crate) enum Command {
     ///
     /// Exit code 0 if the file is right, 2 with every mistake in it otherwise.
     CheckConfig(CheckConfig),
+    /// Write a password file: add, change or delete a user.
+    ///
+    /// The flags are those of mosquitto_passwd, and mosquitto 2.1 and later reads the file, too; for earlier versions add `-H
+    /// sha512-pbkdf2`. Without -b the password is asked for, or read as a line of standard input.
+    Passwd(Passwd),
     /// Print every configuration key with its type, range, default and meaning.
     ConfigReference(ConfigReference),
     /// Print a completion script for a shell.
@@ -124,6 +129,45 @@ pub(crate) struct CheckConfig {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `tidewire passwd`
+#[derive(Args, Debug)]
+pub(crate) struct Passwd {
+    /// Begin a new file; an existing one is overwritten.
+    #[arg(short, conflicts_with_all = ["delete", "hash_all"])]
+    pub(crate) create: bool,
+    /// Take the password from the command line, where other users of this machine may see it.
+    #[arg(short, requires = "password", conflicts_with_all = ["delete", "hash_all"])]
+    pub(crate) batch: bool,
+    /// Delete the user.
+    #[arg(short = 'D', requires = "username", conflicts_with = "hash_all")]
+    pub(crate) delete: bool,
+    /// Hash the passwords of a file that has them in plain text; hashed ones stay as they are.
+    #[arg(short = 'U', conflicts_with = "username")]
+    pub(crate) hash_all: bool,
+    /// How to hash.
+    #[arg(short = 'H', value_name = "HASH", default_value = "argon2id")]
+    pub(crate) hash: HashFlag,
+    /// The password file.
+    pub(crate) file: PathBuf,
+    /// The user; without `:`.
+    #[arg(required_unless_present = "hash_all")]
+    pub(crate) username: Option<String>,
+    /// The password, with -b.
+    #[arg(requires = "batch")]
+    pub(crate) password: Option<String>,
+}
+
+/// Hashes on the command line.
+#[derive(Clone, Copy, ValueEnum, Debug)]
+pub(crate) enum HashFlag {
+    /// Memory-hard; the best choice.
+    Argon2id,
+    /// For files that an older mosquitto reads, too.
+    Sha512Pbkdf2,
+    /// Weak; for the oldest mosquitto.
+    Sha512,
 }
 
 /// `tidewire config-reference`

@@ -11,6 +11,7 @@ mod data_dir;
 mod exit;
 mod logs;
 mod metrics;
+mod passwd;
 mod serve;
 mod url;
 
@@ -49,6 +50,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             print(&format!("{:#}\n", config::reference::json()))
         }
         Command::ConfigReference(_) => print(&config::reference::markdown()),
+        Command::Passwd(passwd) => passwd::run(passwd),
         Command::Completions(completions) => {
             let mut script = Vec::new();
             clap_complete::generate(

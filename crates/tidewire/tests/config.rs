@@ -105,13 +105,13 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "a listener beyond loopback is refused with the line that allows it",
         "[[listener]]\nurl = \"tcp://0.0.0.0:1883\"\n",
         "c.toml:2:7: tcp://0.0.0.0:1883 is reachable from other machines and has no authenticator: everybody there could read and write everything\n  \
-         help: add `allow_anonymous = true` to this [[listener]] if that is what you want, or listen on tcp://127.0.0.1\n",
+         help: name a `password_file` in [auth] (`tidewire passwd` writes it), add `allow_anonymous = true` to this [[listener]] if that is what you want, or listen on tcp://127.0.0.1\n",
     ),
     (
         "a listener that lets nobody in is refused",
         "[[listener]]\nurl = \"tcp://127.0.0.1:1883\"\nallow_anonymous = false\n",
         "c.toml:2:7: tcp://127.0.0.1:1883 refuses anonymous clients and has no authenticator: nobody could come in\n  \
-         help: remove `allow_anonymous = false`; this version cannot check passwords yet\n",
+         help: name a `password_file` in [auth] (`tidewire passwd` writes it), or remove `allow_anonymous = false`\n",
     ),
     (
         "a listener needs an address",

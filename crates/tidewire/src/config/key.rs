@@ -38,6 +38,10 @@ pub(crate) enum Section {
     Broker,
     /// `[[listener]]`
     Listener,
+    /// `[auth]`
+    Auth,
+    /// `[acl]`
+    Acl,
     /// `[limits]`
     Limits,
     /// `[log]`
@@ -48,9 +52,11 @@ pub(crate) enum Section {
 
 impl Section {
     /// All of them, in the order of the reference.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Listener,
         Self::Broker,
+        Self::Auth,
+        Self::Acl,
         Self::Limits,
         Self::Log,
         Self::Metrics,
@@ -61,6 +67,8 @@ impl Section {
         match self {
             Self::Broker => "broker",
             Self::Listener => "listener",
+            Self::Auth => "auth",
+            Self::Acl => "acl",
             Self::Limits => "limits",
             Self::Log => "log",
             Self::Metrics => "metrics",
@@ -72,6 +80,8 @@ impl Section {
         match self {
             Self::Broker => "[broker]",
             Self::Listener => "[[listener]]",
+            Self::Auth => "[auth]",
+            Self::Acl => "[acl]",
             Self::Limits => "[limits]",
             Self::Log => "[log]",
             Self::Metrics => "[metrics]",
@@ -85,6 +95,10 @@ impl Section {
             Self::Listener => {
                 "Where clients connect; one table for each address. A file without any listens on `tcp://127.0.0.1:1883`. \
                  `--listen` on the command line replaces the file's listeners."
+            }
+            Self::Auth => "Who may come in. Without it, nobody is asked for a password.",
+            Self::Acl => {
+                "Who may publish and subscribe where. Without it, whoever comes in may do everything."
             }
             Self::Limits => {
                 "Bounds of everything that a client can make the broker hold or do. The defaults serve ordinary fleets; \

@@ -4,6 +4,7 @@
 //! ([`reference`]) know no key by name: they walk the table.
 
 mod accept;
+mod access;
 mod diagnostic;
 mod key;
 mod limits;
@@ -20,6 +21,7 @@ use tidewire_codec::Version;
 use tidewire_core::{Limits, SharedStrategy};
 use tidewire_net::ListenUrl;
 
+pub(crate) use access::AclPreset;
 pub(crate) use diagnostic::Diagnostic;
 pub(crate) use read::read;
 
@@ -44,6 +46,12 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Where Prometheus may scrape, if anywhere.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// User names and passwords.
+    pub(crate) password_file: Option<PathBuf>,
+    /// Access rules.
+    pub(crate) acl_file: Option<PathBuf>,
+    /// Access rules that come with the program.
+    pub(crate) acl_preset: AclPreset,
     /// Bounds of everything that a peer can feed.
     pub(crate) limits: Limits,
     /// Where clients connect; at least one.
@@ -62,6 +70,9 @@ impl Default for Config {
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
             metrics_listen: None,
+            password_file: None,
+            acl_file: None,
+            acl_preset: AclPreset::None,
             limits: Limits::default(),
             listeners: vec![Listener::default()],
         }
@@ -100,6 +111,10 @@ pub(crate) struct Listener {
     pub(crate) url: ListenUrl,
     /// Whether clients come in without proving who they are; `None` = only where the address is loopback.
     pub(crate) allow_anonymous: Option<bool>,
+    /// Whether `[auth]` applies.
+    pub(crate) authenticate: bool,
+    /// Whether `[acl]` applies.
+    pub(crate) authorize: bool,
     /// Connections at a time; 0 leaves it to the system.
     pub(crate) max_connections: u32,
     /// Protocol versions that are served.
@@ -118,19 +133,13 @@ impl Default for Listener {
             name: "mqtt".to_owned(),
             url: crate::url::default_url(),
             allow_anonymous: None,
+            authenticate: true,
+            authorize: true,
             max_connections: 0,
             versions: vec![Version::V31, Version::V311, Version::V5],
             tcp_nodelay: true,
             backlog: 1024,
             response_information: None,
         }
-    }
-}
-
-impl Listener {
-    /// Whether a client may come in without proving who it is.
-    pub(crate) fn is_open(&self) -> bool {
-        self.allow_anonymous
-            .unwrap_or_else(|| crate::url::is_loopback(&self.url))
     }
 }

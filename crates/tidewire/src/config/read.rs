@@ -15,6 +15,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Config, Vec<Diagnostic>> {
         file,
         text,
         found: Vec::new(),
+        urls: Vec::new(),
     };
     // A line that is not TOML leaves a value that is no value: its first message is enough.
     let mut broken = Vec::new();
@@ -42,6 +43,8 @@ struct Reader<'a> {
     file: &'a str,
     text: &'a str,
     found: Vec<Diagnostic>,
+    /// Where the `url` of each listener stands.
+    urls: Vec<Option<Range<usize>>>,
 }
 
 impl Reader<'_> {
@@ -92,7 +95,20 @@ impl Reader<'_> {
                 );
             }
         }
+        self.access(&config);
         config
+    }
+
+    /// What is right or wrong only together with other tables.
+    fn access(&mut self, config: &Config) {
+        let urls = std::mem::take(&mut self.urls);
+        for (listener, url) in config.listeners.iter().zip(urls) {
+            let lets_in = config.is_open(listener) || config.authenticates(listener);
+            if let (Some(span), false) = (url, lets_in) {
+                let problem = closed(listener);
+                self.report(&span, problem.message, Some(problem.help));
+            }
+        }
     }
 
     fn table(&mut self, section: Section, table: &DeTable<'_>, mut set: impl FnMut(&Key, Value)) {
@@ -160,10 +176,6 @@ impl Reader<'_> {
                 let help = suggest::example("url", Kind::Url);
                 self.report(&span, "the listener has no `url`", Some(help));
             }
-            Some(url_span) if !listener.is_open() => {
-                let problem = closed(&listener);
-                self.report(&url_span, problem.message, Some(problem.help));
-            }
             Some(url_span)
                 if config
                     .listeners
@@ -187,11 +199,12 @@ impl Reader<'_> {
             let message = format!("two listeners are called \"{}\"", listener.name);
             self.report(&place("name").unwrap_or(span), message, Some(help));
         }
+        self.urls.push(place("url"));
         config.listeners.push(listener);
     }
 }
 
-/// What to say about a listener that would let nobody in: this version has no authenticator to ask.
+/// What to say about a listener that would let nobody in.
 fn closed(listener: &Listener) -> Problem {
     let url = &listener.url;
     if listener.allow_anonymous == Some(false) {
@@ -199,13 +212,13 @@ fn closed(listener: &Listener) -> Problem {
             format!(
                 "{url} refuses anonymous clients and has no authenticator: nobody could come in"
             ),
-            "remove `allow_anonymous = false`; this version cannot check passwords yet",
+            "name a `password_file` in [auth] (`tidewire passwd` writes it), or remove `allow_anonymous = false`",
         );
     }
     Problem::new(
         format!(
             "{url} is reachable from other machines and has no authenticator: everybody there could read and write everything"
         ),
-        "add `allow_anonymous = true` to this [[listener]] if that is what you want, or listen on tcp://127.0.0.1",
+        "name a `password_file` in [auth] (`tidewire passwd` writes it), add `allow_anonymous = true` to this [[listener]] if that is what you want, or listen on tcp://127.0.0.1",
     )
 }

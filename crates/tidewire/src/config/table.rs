@@ -2,7 +2,7 @@
 
 use super::key::{Access, Key, Kind, Reload, Section};
 use super::value::Value;
-use super::{LogFormat, limits, listeners};
+use super::{LogFormat, access, limits, listeners};
 use std::path::PathBuf;
 use tidewire_core::SharedStrategy;
 
@@ -20,7 +20,11 @@ const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", 
 
 /// All keys, section by section.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
-    listeners::KEYS.iter().chain(KEYS).chain(limits::KEYS)
+    let listeners = listeners::KEYS.iter();
+    listeners
+        .chain(access::KEYS)
+        .chain(KEYS)
+        .chain(limits::KEYS)
 }
 
 /// The key of that name in that section.

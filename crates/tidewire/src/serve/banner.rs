@@ -2,7 +2,7 @@
 
 use super::Facts;
 use super::startup::Plan;
-use crate::config::Listener;
+use crate::config::{Config, Listener};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ fn text(facts: &Facts, plan: &Plan) -> String {
             opened.address,
             versions(listener)
         );
-        let _ = writeln!(text, "  {:<10} {}", "", audience(listener));
+        let _ = writeln!(text, "  {:<10} {}", "", audience(&plan.config, listener));
     }
     if let Some(address) = facts.metrics {
         let _ = writeln!(text, "  {:<10} http://{address}/metrics", "metrics");
@@ -66,8 +66,10 @@ fn versions(listener: &Listener) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn audience(listener: &Listener) -> &'static str {
-    if crate::url::is_loopback(&listener.url) {
+fn audience(config: &Config, listener: &Listener) -> &'static str {
+    if !config.is_open(listener) {
+        "for users of the password file"
+    } else if crate::url::is_loopback(&listener.url) {
         "open to every program on this machine, without a password; to nobody else"
     } else {
         "OPEN TO EVERYBODY who can reach this address, without a password"

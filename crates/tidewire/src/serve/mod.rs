@@ -1,5 +1,6 @@
 //! `tidewire serve`: from flags and file to a running broker, and to its clean stop.
 
+pub(crate) mod access;
 mod banner;
 mod engine;
 mod pid_file;

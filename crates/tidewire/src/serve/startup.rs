@@ -37,7 +37,7 @@ pub(super) fn plan(serve: &Serve) -> Result<Plan, Failure> {
         None => Config::default(),
     };
     if !serve.listen.is_empty() {
-        config.listeners = listeners(serve)?;
+        config.listeners = listeners(serve, &config)?;
     }
     if let Some(workers) = serve.workers {
         config.workers = workers;
@@ -67,7 +67,7 @@ pub(super) fn plan(serve: &Serve) -> Result<Plan, Failure> {
 }
 
 /// The listeners of the `--listen` flags, named `mqtt`, `mqtt-2`, ...
-fn listeners(serve: &Serve) -> Result<Vec<Listener>, Failure> {
+fn listeners(serve: &Serve, config: &Config) -> Result<Vec<Listener>, Failure> {
     let mut listeners: Vec<Listener> = Vec::new();
     for (index, text) in serve.listen.iter().enumerate() {
         let url = crate::url::parse(text).map_err(|(error, instead)| {
@@ -80,7 +80,10 @@ fn listeners(serve: &Serve) -> Result<Vec<Listener>, Failure> {
                 format!("--listen {url} is given twice"),
             ));
         }
-        if !crate::url::is_loopback(&url) && !serve.allow_anonymous {
+        if !crate::url::is_loopback(&url)
+            && !serve.allow_anonymous
+            && config.password_file.is_none()
+        {
             return Err(open_to_everybody(&url));
         }
         let name = if index == 0 {

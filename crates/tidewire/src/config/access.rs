@@ -1,0 +1,107 @@
+//! The keys of `[auth]` and `[acl]`, and of listeners that they do not apply to.
+
+use super::key::{Access, Key, Kind, Section};
+use super::table::{key, meaning, word};
+use super::value::Value;
+use super::{Config, Listener};
+use std::path::PathBuf;
+
+/// Access rules that come with the program.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum AclPreset {
+    /// None of them.
+    #[default]
+    None,
+    /// `/public/#` for all, `/users/NAME/#` for the user of that name.
+    UserTopics,
+}
+
+/// Words for the presets.
+const PRESETS: &[(&str, AclPreset)] = &[
+    ("none", AclPreset::None),
+    ("user-topics", AclPreset::UserTopics),
+];
+
+/// In the order of the reference.
+pub(super) static KEYS: &[Key] = &[
+    key(
+        Section::Auth,
+        "password_file",
+        Kind::Path,
+        "",
+        "File of user names and hashed passwords, written by `tidewire passwd` or by mosquitto's `mosquitto_passwd`. With it, clients \
+         without a user name come in only where a listener says `allow_anonymous = true`.",
+        Access::Broker {
+            get: |config| path(config.password_file.as_ref()),
+            set: |config, value| config.password_file = Some(PathBuf::from(value.into_text())),
+        },
+    ),
+    key(
+        Section::Acl,
+        "file",
+        Kind::Path,
+        "",
+        "File of access rules in mosquitto's form: `user`, `topic [read|write|readwrite|deny]`, `pattern` with `%u` and `%c`. \
+         What no rule allows is denied. A subscription is allowed if everything that its filter can match is.",
+        Access::Broker {
+            get: |config| path(config.acl_file.as_ref()),
+            set: |config, value| config.acl_file = Some(PathBuf::from(value.into_text())),
+        },
+    ),
+    key(
+        Section::Acl,
+        "preset",
+        Kind::Choice(&["none", "user-topics"]),
+        "",
+        "Access rules that come with the program, in place of a file. `user-topics`: `/public/#` for all, `/users/NAME/#` for the user \
+         of that name, nothing else for anybody.",
+        Access::Broker {
+            get: |config| Value::Choice(word(PRESETS, &config.acl_preset)),
+            set: |config, value| {
+                if let Value::Choice(word) = value {
+                    config.acl_preset = meaning(PRESETS, word).unwrap_or_default();
+                }
+            },
+        },
+    ),
+    key(
+        Section::Listener,
+        "authenticate",
+        Kind::Flag,
+        "",
+        "Whether `[auth]` applies to clients of this listener.",
+        Access::Listener {
+            get: |listener| Value::Flag(listener.authenticate),
+            set: |listener, value| listener.authenticate = value == Value::Flag(true),
+        },
+    ),
+    key(
+        Section::Listener,
+        "authorize",
+        Kind::Flag,
+        "",
+        "Whether `[acl]` applies to clients of this listener.",
+        Access::Listener {
+            get: |listener| Value::Flag(listener.authorize),
+            set: |listener, value| listener.authorize = value == Value::Flag(true),
+        },
+    ),
+];
+
+impl Config {
+    /// Whether this listener's clients can prove who they are.
+    pub(crate) fn authenticates(&self, listener: &Listener) -> bool {
+        self.password_file.is_some() && listener.authenticate
+    }
+
+    /// Whether clients of this listener come in without proving who they are.
+    pub(crate) fn is_open(&self, listener: &Listener) -> bool {
+        listener.allow_anonymous.unwrap_or_else(|| {
+            crate::url::is_loopback(&listener.url) && !self.authenticates(listener)
+        })
+    }
+}
+
+fn path(path: Option<&PathBuf>) -> Value {
+    path.map_or(Value::Unset, |path| Value::Text(path.display().to_string()))
+}

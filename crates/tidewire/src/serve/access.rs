@@ -1,0 +1,65 @@
+//! From the keys of `[auth]` and `[acl]` to the handlers that carry them out.
+
+use crate::config::{AclPreset, Config, Listener};
+use crate::exit::{Failure, Status};
+use std::fmt::Display;
+use std::path::Path;
+use tidewire_broker::handlers::{AclRules, PasswordFile};
+use tidewire_handler::Registration;
+
+/// Reads the files; a file with a fault starts nothing.
+pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
+    let mut handlers = Vec::new();
+    if let Some(path) = &config.password_file {
+        let file = PasswordFile::load(path).map_err(|error| faulty("[auth]", path, &error))?;
+        let registration = Registration::new("password file", file);
+        handlers.extend(for_those(config, registration, |listener| {
+            listener.authenticate
+        }));
+    }
+    if let Some(rules) = rules(config)? {
+        let registration = Registration::new("access rules", rules);
+        handlers.extend(for_those(config, registration, |listener| {
+            listener.authorize
+        }));
+    }
+    Ok(handlers)
+}
+
+fn rules(config: &Config) -> Result<Option<AclRules>, Failure> {
+    match (&config.acl_file, config.acl_preset) {
+        (Some(_), AclPreset::UserTopics) => Err(Failure::new(
+            Status::Usage,
+            "[acl]: `file` and `preset` exclude each other\n  help: remove one of them",
+        )),
+        (Some(path), AclPreset::None) => AclRules::load(path)
+            .map(Some)
+            .map_err(|error| faulty("[acl]", path, &error)),
+        (None, AclPreset::UserTopics) => Ok(Some(AclRules::user_topics())),
+        (None, AclPreset::None) => Ok(None),
+    }
+}
+
+/// The registration for the listeners that want it; `None` if none does.
+fn for_those(
+    config: &Config,
+    registration: Registration,
+    wants: impl Fn(&Listener) -> bool,
+) -> Option<Registration> {
+    if config.listeners.iter().all(&wants) {
+        return Some(registration);
+    }
+    let mut wanted = config.listeners.iter().filter(|listener| wants(listener));
+    let first = wanted.next()?;
+    Some(wanted.fold(
+        registration.listener(&first.name),
+        |registration, listener| registration.listener(&listener.name),
+    ))
+}
+
+fn faulty(table: &str, path: &Path, error: &dyn Display) -> Failure {
+    Failure::new(
+        Status::Usage,
+        format!("{table}: {}:{error}", path.display()),
+    )
+}

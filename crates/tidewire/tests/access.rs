@@ -1,0 +1,474 @@
+//! Who may come in and who may do what: `[auth]`, `[acl]`, `tidewire passwd`, with mosquitto's own programs.
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use support::{PATIENCE, TestBroker, finish, run, tidewire};
+use tempfile::TempDir;
+
+/// Records that Debian's mosquitto_passwd 2.0.11 made: `-H sha512` for old, the default for alice; the password is `secret`.
+const RECORDS: &str = "\
+# made with mosquitto_passwd -b FILE NAME secret
+old:$6$VgSAb2AhUOyC+ZxV$0l1fRII2a2AlnZN20gbXpN/TR3wDw8qHbLduhi1NYyDCk3kIYW/l45IJftteBDF2zWBio4s3g6WGaClLiyx2Bw==
+alice:$7$101$GVfya+QsNuBqhfgu$fzcSAxdJiidb8D7A78S3ukhId9V52tOX2OyZku4whzLuwEpBXjzSAme5gle04OZOnn0EO/kphrg9lEANlmoMPA==
+";
+
+const ACL: &str = "\
+user alice
+topic readwrite alice/#
+topic read news/#
+
+pattern write devices/%c/up
+";
+
+/// A broker with these files and this configuration behind its one listener.
+fn broker(folder: &Path, config: &str) -> TestBroker {
+    let listener = "[[listener]]\nurl = \"tcp://127.0.0.1:0\"\n";
+    let file = folder.join("broker.toml");
+    fs::write(&file, format!("{listener}{config}")).expect("written");
+    let mut command = tidewire();
+    command
+        .current_dir(folder)
+        .args(["serve", "--dev", "--ready-file", "-"]);
+    TestBroker::spawn(command.arg("--config").arg(file))
+}
+
+/// With the records, the rules and the user bob of `tidewire passwd`.
+fn guarded() -> (TempDir, TestBroker) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    fs::write(folder.path().join("rules"), ACL).expect("written");
+    passwd(folder.path(), &["-b", "users", "bob", "secret"], "");
+    let broker = broker(
+        folder.path(),
+        "[auth]\npassword_file = \"users\"\n[acl]\nfile = \"rules\"\n",
+    );
+    (folder, broker)
+}
+
+fn passwd(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = tidewire()
+        .current_dir(folder)
+        .arg("passwd")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // Who takes no input may have ended already.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("ended")
+}
+
+/// A program of mosquitto: where `cargo xtask test` says it is, or where the system has it.
+fn mosquitto(program: &str, broker: &TestBroker) -> Command {
+    let variable = format!("TIDEWIRE_{}", program.to_uppercase());
+    let mut command = Command::new(std::env::var(variable).unwrap_or_else(|_| program.into()));
+    command.args(["-h", "127.0.0.1", "-p", &broker.port().to_string()]);
+    command
+}
+
+/// Bytes of a text behind its length.
+fn text(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("short").to_be_bytes();
+    [&length[..], text.as_bytes()].concat()
+}
+
+fn packet(first_byte: u8, body: &[&[u8]]) -> Vec<u8> {
+    let body = body.concat();
+    let length = u8::try_from(body.len()).expect("short");
+    [&[first_byte, length][..], &body].concat()
+}
+
+/// A connected client that speaks bytes: version 4 or 5.
+struct Wire {
+    stream: TcpStream,
+    level: u8,
+}
+
+impl Wire {
+    fn connect(broker: &TestBroker, level: u8, client_id: &str, user: &str) -> Self {
+        let mut wire = Self {
+            stream: broker.connect(),
+            level,
+        };
+        let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+        let head = [0, 4, b'M', b'Q', b'T', b'T', level, 0b1100_0010, 0, 0];
+        let (id, user, password) = (text(client_id), text(user), text("secret"));
+        wire.send(&packet(0x10, &[&head, properties, &id, &user, &password]));
+        let connack = wire.read();
+        assert_eq!((connack[0], connack[3]), (0x20, 0), "{client_id}");
+        wire
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("sent");
+    }
+
+    fn read(&mut self) -> Vec<u8> {
+        let mut packet = vec![0; 2];
+        self.stream.read_exact(&mut packet).expect("a packet");
+        let length = usize::from(packet[1]);
+        packet.resize(2 + length, 0);
+        self.stream.read_exact(&mut packet[2..]).expect("its body");
+        packet
+    }
+
+    fn publish(&mut self, topic: &str, qos: u8) {
+        let properties: &[u8] = if self.level == 5 { &[0] } else { &[] };
+        let id: &[u8] = if qos == 0 { &[] } else { &[0, 9] };
+        let bytes = packet(0x30 | qos << 1, &[&text(topic), id, properties, b"hello"]);
+        self.send(&bytes);
+    }
+
+    fn subscribe(&mut self, filter: &str) -> u8 {
+        let properties: &[u8] = if self.level == 5 { &[0] } else { &[] };
+        let bytes = packet(0x82, &[&[0, 1], properties, &text(filter), &[1]]);
+        self.send(&bytes);
+        *self.read().last().expect("a reason")
+    }
+
+    /// What was sent before has been dealt with.
+    fn ping(&mut self) {
+        self.send(&[0xC0, 0]);
+        assert_eq!(self.read(), [0xD0, 0]);
+    }
+}
+
+#[test]
+fn mosquitto_pub_comes_in_with_its_password_and_not_without() {
+    let (_folder, broker) = guarded();
+    // (user and password, whether it may come in)
+    let table: [(&[&str], bool); 8] = [
+        (&["-u", "alice", "-P", "secret"], true),
+        (&["-u", "old", "-P", "secret"], true),
+        (&["-u", "bob", "-P", "secret"], true),
+        (&["-u", "alice", "-P", "wrong"], false),
+        (&["-u", "old", "-P", ""], false),
+        (&["-u", "alice"], false),
+        (&["-u", "carol", "-P", "secret"], false),
+        (&[], false),
+    ];
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        for (credentials, enters) in table {
+            let output = mosquitto("mosquitto_pub", &broker)
+                .args(["-V", version, "-t", "t", "-m", "m"])
+                .args(credentials)
+                .output()
+                .expect("mosquitto_pub starts");
+            assert_eq!(
+                output.status.success(),
+                enters,
+                "{version} {credentials:?}: {output:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_denied_publish_reaches_nobody_and_is_answered_as_its_version_can() {
+    let (_folder, broker) = guarded();
+    let mut watcher = Wire::connect(&broker, 4, "watcher", "alice");
+    assert_eq!(watcher.subscribe("alice/#"), 1);
+    for level in [4, 5] {
+        let mut bob = Wire::connect(&broker, level, "bob", "bob");
+        for qos in 0..=2 {
+            bob.publish("alice/door", qos);
+            match (level, qos) {
+                (_, 0) => bob.ping(),
+                (4, 1) => assert_eq!(bob.read(), [0x40, 2, 0, 9]),
+                (4, _) => {
+                    assert_eq!(bob.read(), [0x50, 2, 0, 9]);
+                    bob.send(&[0x62, 2, 0, 9]);
+                    assert_eq!(bob.read(), [0x70, 2, 0, 9]);
+                }
+                (_, qos) => {
+                    let answer = bob.read();
+                    let kind = if qos == 1 { 0x40 } else { 0x50 };
+                    assert_eq!((answer[0], answer[4]), (kind, 0x87), "QoS {qos}");
+                }
+            }
+        }
+    }
+    // The client id gives a device its own topic, and no other.
+    let mut device = Wire::connect(&broker, 5, "d1", "bob");
+    for (topic, reason) in [("devices/d2/up", 0x87), ("devices/d1/up", 0x10)] {
+        device.publish(topic, 1);
+        let answer = device.read();
+        assert_eq!(answer.get(4).copied().unwrap_or(0), reason, "{topic}");
+    }
+    let mut alice = Wire::connect(&broker, 4, "alice", "alice");
+    alice.publish("alice/door", 0);
+    let first = watcher.read();
+    assert_eq!(first[0] & 0xF0, 0x30);
+    assert!(first.ends_with(b"hello"));
+    watcher.ping();
+}
+
+#[test]
+fn a_denied_subscription_is_answered_as_its_version_can() {
+    let (_folder, broker) = guarded();
+    for (level, denied) in [(4, 0x80), (5, 0x87)] {
+        let mut alice = Wire::connect(&broker, level, "alice", "alice");
+        for (filter, reason) in [
+            ("alice/#", 1),
+            ("news/+/today", 1),
+            ("$share/group/news/#", 1),
+            ("#", denied),
+            ("+/door", denied),
+            ("$share/alice/bob/#", denied),
+            ("devices/alice/up", denied),
+        ] {
+            assert_eq!(
+                alice.subscribe(filter),
+                reason,
+                "{filter} in version {level}"
+            );
+        }
+    }
+    let output = mosquitto("mosquitto_sub", &broker)
+        .args([
+            "-V", "mqttv311", "-u", "bob", "-P", "secret", "-t", "alice/#", "-W", "20",
+        ])
+        .output()
+        .expect("mosquitto_sub starts");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("denied"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_preset_gives_each_user_their_own_topics() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    let config = "[auth]\npassword_file = \"users\"\n[acl]\npreset = \"user-topics\"\n";
+    let broker = broker(folder.path(), config);
+    let mut alice = Wire::connect(&broker, 5, "c", "alice");
+    for (filter, reason) in [
+        ("/public/#", 1),
+        ("/users/alice/#", 1),
+        ("$share/g/users/alice/x", 0x87),
+        ("$share/g//users/alice/x", 1),
+        ("/users/+/x", 0x87),
+        ("anything/public", 0x87),
+        ("$share/public/x", 0x87),
+        ("#", 0x87),
+    ] {
+        assert_eq!(alice.subscribe(filter), reason, "{filter}");
+    }
+}
+
+#[test]
+fn files_of_debians_own_tool_work_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let users = folder.path().join("users");
+    // Without the tool, with what it made elsewhere.
+    fs::write(&users, RECORDS).expect("written");
+    let tool = Command::new("mosquitto_passwd")
+        .args(["-c", "-b"])
+        .arg(&users)
+        .args(["old", "secret"])
+        .output();
+    if tool.is_ok_and(|output| output.status.success()) {
+        let added = Command::new("mosquitto_passwd")
+            .arg("-b")
+            .arg(&users)
+            .args(["alice", "secret"])
+            .status();
+        assert!(added.expect("it started before").success());
+        assert!(
+            !fs::read_to_string(&users).expect("read").contains('#'),
+            "the tool wrote a new file"
+        );
+    }
+    let broker = broker(folder.path(), "[auth]\npassword_file = \"users\"\n");
+    for user in ["old", "alice"] {
+        drop(Wire::connect(&broker, 4, user, user));
+    }
+}
+
+#[test]
+fn a_listener_beyond_loopback_opens_for_those_with_a_password() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    let file = folder.path().join("broker.toml");
+    let listeners = "[[listener]]\nurl = \"tcp://0.0.0.0:0\"\n[[listener]]\nname = \"inside\"\nurl = \"tcp://127.0.0.1:0\"\nauthenticate = false\n";
+    fs::write(
+        &file,
+        format!("{listeners}[auth]\npassword_file = \"users\"\n"),
+    )
+    .expect("written");
+    let mut command = tidewire();
+    command
+        .current_dir(folder.path())
+        .args(["serve", "--dev", "--ready-file", "-", "--config"]);
+    let broker = TestBroker::spawn(command.arg(&file));
+    drop(Wire::connect(&broker, 4, "c", "alice"));
+    // (listener, return code of a CONNECT without a user name)
+    for (listener, code) in [(0, 5), (1, 0)] {
+        let port = broker.addresses()[listener].port();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream
+            .write_all(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a")
+            .expect("sent");
+        let mut connack = [0; 4];
+        stream.read_exact(&mut connack).expect("a CONNACK");
+        assert_eq!(connack, [0x20, 2, 0, code], "listener {listener}");
+    }
+    // Where [auth] does not apply, the old rule does.
+    fs::write(&file, "[[listener]]\nurl = \"tcp://0.0.0.0:0\"\nauthenticate = false\n[auth]\npassword_file = \"users\"\n").expect("written");
+    let refused = finish(tidewire().arg("check-config").arg(&file));
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("reachable from other machines"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_faulty_file_starts_nothing_and_names_the_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("users"), "alice:secret\n").expect("written");
+    fs::write(folder.path().join("rules"), "user alice\ntopics a\n").expect("written");
+    let file = folder.path().join("c.toml");
+    for (config, message) in [
+        (
+            "[auth]\npassword_file = \"none\"\n",
+            "[auth]: none:cannot be read",
+        ),
+        (
+            "[auth]\npassword_file = \"users\"\n",
+            "[auth]: users:1: it is no hashed password",
+        ),
+        (
+            "[acl]\nfile = \"rules\"\n",
+            "[acl]: rules:2: a line begins with `user`, `topic` or `pattern`",
+        ),
+        (
+            "[acl]\nfile = \"rules\"\npreset = \"user-topics\"\n",
+            "`file` and `preset` exclude each other",
+        ),
+    ] {
+        fs::write(
+            &file,
+            format!("[[listener]]\nurl = \"tcp://127.0.0.1:0\"\n{config}"),
+        )
+        .expect("written");
+        for arguments in [&["check-config"][..], &["serve", "--dev", "--config"]] {
+            let mut command = tidewire();
+            let finished = finish(
+                command
+                    .current_dir(folder.path())
+                    .args(arguments)
+                    .arg(&file),
+            );
+            assert_eq!(finished.code, Some(2), "{arguments:?} {config}");
+            assert!(
+                finished.stderr.contains(message),
+                "{arguments:?}: {}",
+                finished.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn passwd_takes_the_flags_of_mosquitto_passwd() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let read = || fs::read_to_string(folder.join("users")).expect("a file");
+    let names = || -> Vec<String> {
+        let lines = read();
+        let names = lines
+            .lines()
+            .map(|line| line.split(':').next().unwrap_or("").to_owned());
+        names.collect()
+    };
+    let ok = |arguments: &[&str], input: &str| {
+        let output = passwd(folder, arguments, input);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    };
+    let fails = |arguments: &[&str], part: &str| {
+        let output = passwd(folder, arguments, "");
+        assert!(!output.status.success(), "{arguments:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(part), "{arguments:?}: {said}");
+    };
+    fails(
+        &["-b", "users", "alice", "x"],
+        "add `-c` to begin a new file",
+    );
+    ok(&["-c", "users", "alice"], "secret\n");
+    assert!(read().starts_with("alice:$argon2id$v=19$"));
+    ok(&["-b", "-H", "sha512-pbkdf2", "users", "bob", "x"], "");
+    ok(&["-b", "-H", "sha512", "users", "carol", "x"], "");
+    assert!(read().contains("\nbob:$7$") && read().contains("\ncarol:$6$"));
+    let before = read();
+    ok(&["-b", "users", "bob", "y"], "");
+    assert_eq!(
+        names(),
+        ["alice", "bob", "carol"],
+        "a changed user keeps its place"
+    );
+    assert_ne!(read(), before);
+    ok(&["-D", "users", "bob"], "");
+    assert_eq!(names(), ["alice", "carol"]);
+    fails(&["-D", "users", "bob"], "has no user `bob`");
+    fails(&["-b", "users", "a:b", "x"], "contains `:`");
+    fails(&["users", "dave"], "no password");
+    fails(&["-b", "users", "dave"], "");
+    assert_eq!(names(), ["alice", "carol"], "what fails changes nothing");
+    fs::write(
+        folder.join("users"),
+        format!("# plain\ndave:p:w\n{}", read()),
+    )
+    .expect("written");
+    ok(&["-U", "users"], "");
+    assert_eq!(names(), ["# plain", "dave", "alice", "carol"]);
+    assert!(
+        read().contains("dave:$argon2id$") && read().contains("carol:$6$"),
+        "{}",
+        read()
+    );
+    let hashed = read();
+    ok(&["-U", "users"], "");
+    assert_eq!(read(), hashed, "hashed ones stay as they are");
+    use std::os::unix::fs::PermissionsExt as _;
+    ok(&["-c", "-b", "fresh", "alice", "x"], "");
+    let mode = fs::metadata(folder.join("fresh"))
+        .expect("a file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(
+        fs::read_dir(folder).expect("read").count(),
+        2,
+        "no file is left behind"
+    );
+}
+
+#[test]
+fn a_plain_file_hashed_by_passwd_lets_its_users_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("users"), "alice:secret\n").expect("written");
+    assert!(passwd(folder.path(), &["-U", "users"], "").status.success());
+    let broker = broker(folder.path(), "[auth]\npassword_file = \"users\"\n");
+    drop(Wire::connect(&broker, 5, "c", "alice"));
+}
+
+#[test]
+fn help_of_passwd_names_every_flag() {
+    let help = run(&["passwd", "--help"]).stdout;
+    for flag in ["-c", "-b", "-D", "-U", "-H"] {
+        assert!(help.contains(flag), "{flag}");
+    }
+}
