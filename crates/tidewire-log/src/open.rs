@@ -36,6 +36,7 @@ impl Log {
         let known_salt = found.iter().rev().find_map(|segment| segment.salt);
         log.config.salt = known_salt.unwrap_or(log.config.salt);
         let last_base = found.last().map(|segment| segment.base);
+        let mut cuts = Vec::new();
         for segment in found {
             let covered = log.sealed.back().map_or(0, |sealed| sealed.covers_to);
             if segment.base < covered {
@@ -51,9 +52,13 @@ impl Log {
             match segment.trailer {
                 Some(trailer) => log.adopt_sealed(&segment, salt, trailer, &mut report),
                 None if is_last => log.adopt_active(&segment, salt, &mut report)?,
-                None => log.adopt_unindexed(&segment, salt, &mut report)?,
+                None => {
+                    let cut = log.adopt_unindexed(&segment, salt, &mut report)?;
+                    cuts.extend(cut.map(|damage| (segment.base, damage)));
+                }
             }
         }
+        log.judge_cuts(cuts, &mut report);
         log.close_gaps();
         log.queue_recent_for_sync()?;
         log.mark_all_written();
@@ -108,25 +113,31 @@ impl Log {
         });
     }
 
-    /// A segment that is not the last has no sound footer: its records are read, the rest is damage.
+    /// A segment that is not the last has no sound trailer: its records are read. Returns what is missing, if it was cut:
+    /// also when it ends behind a record, as it was sealed once.
     fn adopt_unindexed(
         &mut self,
         found: &Found,
         salt: u32,
         report: &mut OpenReport,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Damage>> {
         let file = self.files.open(&found.name)?;
         let (tally, end, size) = self.scan_found(found, &file, salt, report)?;
-        let garbage = garbage_bytes(&*file, end, size)?;
-        if garbage > 0 && !is_footer_of(&*file, end, size, &tally)? {
-            report.damage.push(Damage {
+        let mut cut = None;
+        if !is_footer_of(&*file, end, size, &tally)? {
+            cut = Some(Damage {
                 file: found.name.clone(),
                 from: end,
-                to: end + garbage,
+                to: end + garbage_bytes(&*file, end, size)?,
                 after: tally.last,
             });
         }
         report.reindexed.push(found.name.clone());
+        self.push_unindexed(found, salt, tally, (end, size));
+        Ok(cut)
+    }
+
+    fn push_unindexed(&mut self, found: &Found, salt: u32, tally: Tally, (end, size): (u64, u64)) {
         let id = self.next_id(found.base);
         let next = tally.last.map_or(found.base, |last| last.saturating_add(1));
         self.next = self.next.max(next);
@@ -142,7 +153,6 @@ impl Log {
                 index: tally.index,
             })),
         });
-        Ok(())
     }
 
     /// The last segment: what is behind its last sound record was never synced, and goes.
@@ -217,6 +227,28 @@ impl Log {
                 after: None,
             }));
         Ok((tally, end.max(HEADER_BYTES), size))
+    }
+
+    /// A segment is synced before a later one: if a later one has records, what is missing was synced once.
+    fn judge_cuts(&self, cuts: Vec<(u64, Damage)>, report: &mut OpenReport) {
+        for (base, damage) in cuts {
+            let sealed = self
+                .sealed
+                .iter()
+                .map(|sealed| (sealed.id.base, sealed.records));
+            let active = self
+                .active
+                .iter()
+                .map(|active| (active.id.base, active.tally.records));
+            if sealed
+                .chain(active)
+                .any(|(other, records)| other > base && records > 0)
+            {
+                report.damage.push(damage);
+            } else {
+                report.torn_bytes += damage.to - damage.from;
+            }
+        }
     }
 
     /// A process that was killed may have left writes that only the system's cache has.

@@ -5,7 +5,7 @@ use crate::files::{File, Files};
 use crate::reader::{Next, RecordReader};
 use crate::record::{self, Parsed, RECORD_HEADER_BYTES};
 use crate::report::Damage;
-use crate::segment::{Footer, HEADER_BYTES, Header, HeaderError, TRAILER_BYTES, Trailer};
+use crate::segment::{Footer, HEADER_BYTES, Header, HeaderError, Trailer};
 use std::io;
 use std::sync::Arc;
 
@@ -125,6 +125,7 @@ pub struct RecordFile {
     salt: u32,
     end: u64,
     digest: Option<Vec<u8>>,
+    sealed: bool,
     reader: RecordReader,
     damage: Vec<Damage>,
     last: Option<u64>,
@@ -160,7 +161,7 @@ impl RecordFile {
             None => None,
         };
         // Without a trailer the records end where the last sound one does.
-        let end = trailer.map_or(size.saturating_sub(TRAILER_BYTES as u64), |t| t.footer_at);
+        let end = trailer.map_or(size, |t| t.footer_at);
         Ok(Some(Self {
             name: name.to_owned(),
             reader: RecordReader::new(Arc::clone(&file), header.salt, HEADER_BYTES, header.base),
@@ -168,6 +169,7 @@ impl RecordFile {
             salt: header.salt,
             end,
             digest: footer.map(|footer| footer.digest),
+            sealed: trailer.is_some(),
             damage: Vec::new(),
             last: None,
         }))
@@ -217,6 +219,12 @@ impl RecordFile {
     #[must_use]
     pub fn digest(&self) -> Option<&[u8]> {
         self.digest.as_deref()
+    }
+
+    /// Whether it has an end that says so; one that still grows, or is cut, has none.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     /// Damage met so far.

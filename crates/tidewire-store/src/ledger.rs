@@ -1,7 +1,7 @@
 //! What every engine does with a group: look whether it may be stored, and enter what it says into the table.
 
-use crate::group::{Expect, GROUP_MESSAGES_MAX, Group, Op, encode_binding, ops};
-use crate::names::{SessionName, ShardId, Version};
+use crate::group::{CursorState, Expect, GROUP_MESSAGES_MAX, Group, Op, encode_binding, ops};
+use crate::names::{Owner, SessionName, ShardId, Version};
 use crate::request::{Outcome, Refusal};
 use crate::table::{Table, cursor_key, id_key, kind, owner_key, retained_key, session_key};
 use crate::wire::put_u64;
@@ -160,7 +160,7 @@ impl Ledger {
                 self.table.remove_all(by, &session_key(kind::MARK, &name));
                 self.table
                     .remove_all(by, &session_key(kind::BINDING, &name));
-                self.delete_owner(by, &crate::names::Owner::Session(name));
+                self.delete_owner(by, &Owner::Session(name));
             }
             Op::Mark { name, packet_id } => {
                 self.table
@@ -194,12 +194,7 @@ impl Ledger {
                 owner,
                 shard,
                 cursor,
-            } => {
-                if self.table.get(&owner_key(kind::OWNER, &owner)).is_some() {
-                    cursor.encode(&mut value);
-                    self.table.set(by, cursor_key(&owner, shard), seq, &value);
-                }
-            }
+            } => self.put_cursor(by, &owner, shard, &cursor),
             Op::PutWill { name, will } => {
                 self.table
                     .set(by, session_key(kind::WILL, &name), seq, will);
@@ -209,7 +204,21 @@ impl Ledger {
         }
     }
 
-    fn delete_owner(&mut self, by: (ShardId, u64), owner: &crate::names::Owner) {
+    fn put_cursor(
+        &mut self,
+        by: (ShardId, u64),
+        owner: &Owner,
+        shard: ShardId,
+        cursor: &CursorState,
+    ) {
+        if self.table.get(&owner_key(kind::OWNER, owner)).is_some() {
+            let mut value = Vec::new();
+            cursor.encode(&mut value);
+            self.table.set(by, cursor_key(owner, shard), by.1, &value);
+        }
+    }
+
+    fn delete_owner(&mut self, by: (ShardId, u64), owner: &Owner) {
         self.table.remove(by, &owner_key(kind::OWNER, owner));
         self.table.remove_all(by, &owner_key(kind::CURSOR, owner));
     }

@@ -35,6 +35,7 @@ mod lookup;
 mod memory;
 mod message;
 mod names;
+mod offline;
 mod owed;
 mod request;
 pub mod suite;
@@ -50,8 +51,9 @@ pub use ledger::Limits;
 pub use memory::MemoryEngine;
 pub use message::{MessageRef, OriginRef, StoredMessage};
 pub use names::{Offset, Owner, SessionName, ShardId, Ticket, Version, home_of};
+pub use offline::{CheckReport, FileReport, FileState, backup, check, repair, restore};
 pub use request::{
-    Answer, Durability, Outcome, Page, Read, Refusal, Request, RetainedPage, SessionState, Stats,
-    Stored, Unavailable,
+    Answer, Durability, Outcome, Page, Read, Refusal, Request, RetainedPage, SessionRow,
+    SessionState, Stats, Stored, Unavailable,
 };
 pub use threads::{Overloaded, Port, Sink, ThreadedStore};

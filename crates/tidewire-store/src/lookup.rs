@@ -4,7 +4,7 @@ use crate::group::{CursorState, decode_binding, decode_filters};
 use crate::ledger::{Ledger, start_of};
 use crate::message::StoredMessage;
 use crate::names::{Offset, Owner, SessionName, ShardId, Version};
-use crate::request::{Answer, Request, RetainedPage, SessionState, Stats};
+use crate::request::{Answer, Request, RetainedPage, SessionRow, SessionState, Stats};
 use crate::table::{
     Counts, Entry, cursor_key, id_in_key, kind, owner_key, retained_key, session_key,
 };
@@ -177,7 +177,7 @@ impl Ledger {
         kind: u8,
         after: Option<&SessionName>,
         most: usize,
-    ) -> io::Result<Vec<(SessionName, Version, Box<[u8]>)>> {
+    ) -> io::Result<Vec<SessionRow>> {
         let prefix = [kind];
         let behind = after.map(|name| session_key(kind, name));
         let start = match &behind {

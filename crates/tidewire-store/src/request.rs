@@ -94,7 +94,7 @@ pub enum Answer {
     /// To [`Request::Session`]; `None` = there is no such session.
     Session(Option<Box<SessionState>>),
     /// To [`Request::Sessions`]: name, version, record; shorter than asked for only at the end.
-    Sessions(Vec<(SessionName, Version, Box<[u8]>)>),
+    Sessions(Vec<SessionRow>),
     /// To [`Request::Wills`]; shorter than asked for only at the end.
     Wills(Vec<(SessionName, Box<[u8]>)>),
     /// To [`Request::Retained`].
@@ -184,6 +184,9 @@ pub struct Page {
     /// Damaged stretches that were read over.
     pub damaged: u32,
 }
+
+/// One row of a list of sessions: name, version, record.
+pub type SessionRow = (SessionName, Version, Box<[u8]>);
 
 /// Everything that is kept for a session.
 #[derive(Clone, PartialEq, Debug)]

@@ -171,10 +171,9 @@ impl Port {
 impl Shared {
     /// Wakes the engine's thread if it sleeps.
     fn wake(&self) {
-        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
-            if let Some(thread) = &*lock(&self.thread) {
-                thread.unpark();
-            }
+        let slept = self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
+        if slept && let Some(thread) = &*lock(&self.thread) {
+            thread.unpark();
         }
     }
 }

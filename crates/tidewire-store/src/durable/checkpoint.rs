@@ -10,7 +10,7 @@ use crate::table::{Entry, Place, Row, lives_on_disk};
 use crate::wire::{Reader, put_u64};
 use std::io;
 use std::ops::Bound;
-use tidewire_log::{RECORD_HEADER_BYTES, RecordFile, RecordFileWriter};
+use tidewire_log::{Damage, RECORD_HEADER_BYTES, RecordFile, RecordFileWriter};
 
 /// Bytes of rows that one piece of work writes or reads.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -79,7 +79,7 @@ impl DurableEngine {
                 after,
                 rows,
             } => (
-                self.write_rows(writer, after, rows, job.replay_from)?,
+                self.write_rows(writer, after.as_deref(), rows, job.replay_from)?,
                 Progress::More,
             ),
             Stage::Logs { writer, upto } => self.await_logs(writer, upto)?,
@@ -112,12 +112,12 @@ impl DurableEngine {
     fn write_rows(
         &self,
         mut writer: RecordFileWriter,
-        after: Option<Box<[u8]>>,
+        after: Option<&[u8]>,
         mut rows: u64,
         replay_from: u64,
     ) -> io::Result<Stage> {
-        let start = match &after {
-            Some(key) => Bound::Excluded(&**key),
+        let start = match after {
+            Some(key) => Bound::Excluded(key),
             None => Bound::Unbounded,
         };
         let mut written = 0;
@@ -276,7 +276,16 @@ impl DurableEngine {
             }
         }
         report.damage.extend_from_slice(file.damage());
-        if !whole && file.damage().is_empty() {
+        if !file.is_sealed() && file.damage().is_empty() {
+            // Cut behind a record, or only its end is damaged: how much is missing cannot be told.
+            let end = self.files.open(&name)?.size_bytes()?;
+            report.damage.push(Damage {
+                file: name,
+                from: end,
+                to: end,
+                after: None,
+            });
+        } else if !whole && file.damage().is_empty() {
             report.reindexed.push(name);
         }
         // Without either copy everything that the logs still have is replayed: too much rather than too little.

@@ -160,10 +160,10 @@ fn worth_rewriting(
     let mut runs = VecDeque::new();
     let mut run: Option<(Run, Worth)> = None;
     let mut end = |run: &mut Option<(Run, Worth)>| {
-        if let Some((run, worth)) = run.take() {
-            if worth == Worth::Rewriting || run.count > 1 {
-                runs.push_back(run);
-            }
+        if let Some((run, worth)) = run.take()
+            && (worth == Worth::Rewriting || run.count > 1)
+        {
+            runs.push_back(run);
         }
     };
     for segment in log

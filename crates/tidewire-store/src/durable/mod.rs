@@ -11,7 +11,9 @@ mod open;
 mod read;
 mod stamp;
 
+pub(crate) use backup::is_store;
 pub use open::{Config, OpenError, OpenReport};
+pub(crate) use stamp::{Found, STAMP_NAMES, Stamp};
 
 use crate::engine::{Completion, Engine, PortId, Progress, Sync, SyncKind, Synced, SyncedKind};
 use crate::ledger::Ledger;
@@ -23,7 +25,7 @@ use compact::Compaction;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use tidewire_log::{AppendError, File, Files, Lock, Log};
+use tidewire_log::{AppendError, File, Files, Keep, Lock, Log, Step};
 
 /// Bytes of groups that one step writes at most: what a step takes stays short, and a batch has one checksum pass and
 /// one write.
@@ -221,6 +223,24 @@ impl DurableEngine {
         answer.unwrap_or_else(|error| Answer::Unreadable(error.to_string().into()))
     }
 
+    /// Rewrites one sealed segment with all its sound records, on this thread.
+    pub(crate) fn mend_segment(&mut self, name: &str) -> io::Result<()> {
+        for shard in &mut self.shards {
+            let segment = shard
+                .log
+                .sealed()
+                .find(|segment| shard.log.file_name(segment.id) == name);
+            let Some(segment) = segment else { continue };
+            if let Some(mut rewrite) = shard.log.begin_rewrite(segment.id, 1)? {
+                let mut all = |_: u64, _: &[u8]| Keep::Yes;
+                while rewrite.step(&shard.log, u64::MAX, &mut all)? == Step::More {}
+                rewrite.file().sync()?;
+                shard.log.finish_rewrite(&rewrite)?;
+            }
+        }
+        Ok(())
+    }
+
     fn heads(&self) -> Vec<Offset> {
         vec![Offset::new(self.ledger.next_seq, 0); self.shards.len()]
     }
@@ -328,11 +348,10 @@ impl Engine for DurableEngine {
         }
         let all = matches!(&self.job, Job::Checkpoint(job) if job.needs_logs());
         for (id, shard) in (0..).zip(&mut self.shards) {
-            if all || !shard.waiting.is_empty() {
-                if let Some(job) = shard.log.start_sync() {
-                    self.stats.syncs += 1;
-                    return Some(Sync(SyncKind::Shard { shard: id, job }));
-                }
+            let wanted = all || !shard.waiting.is_empty();
+            if wanted && let Some(job) = shard.log.start_sync() {
+                self.stats.syncs += 1;
+                return Some(Sync(SyncKind::Shard { shard: id, job }));
             }
         }
         None

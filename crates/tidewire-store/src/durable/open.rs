@@ -199,40 +199,37 @@ impl DurableEngine {
 
     /// Enters what the logs have beyond the checkpoint, in the order in which it was written.
     fn replay(&mut self, report: &mut OpenReport) -> io::Result<()> {
-        let mut heads: Vec<(Cursor, Option<(u64, Vec<u8>)>)> = Vec::new();
+        let mut heads: Vec<Head> = Vec::new();
         for shard in &self.shards {
-            let mut cursor = Cursor::new(self.replay_from);
-            let first = next_of(&mut cursor, &shard.log)?;
-            heads.push((cursor, first));
+            heads.push(Head::new(self.replay_from, &shard.log)?);
         }
         loop {
-            let seq_of =
-                |head: &(Cursor, Option<(u64, Vec<u8>)>)| head.1.as_ref().map(|(seq, _)| *seq);
-            let first = (0..heads.len())
-                .filter_map(|at| Some((seq_of(heads.get(at)?)?, at)))
+            let first = (0_u16..)
+                .zip(&heads)
+                .filter_map(|(at, head)| Some((head.seq?, at)))
                 .min();
             let Some((seq, at)) = first else { break };
-            let (Some((cursor, head)), Some(shard)) = (heads.get_mut(at), self.shards.get(at))
-            else {
+            let (Some(head), Some(shard)) = (
+                heads.get_mut(usize::from(at)),
+                self.shards.get(usize::from(at)),
+            ) else {
                 break;
             };
-            let next = next_of(cursor, &shard.log)?;
-            let body = std::mem::replace(head, next).map(|(_, body)| body);
-            let id = ShardId(u16::try_from(at).unwrap_or(u16::MAX));
-            let body = body.unwrap_or_default();
-            self.log_bytes += body.len() as u64;
-            self.ledger.apply(id, seq, &body);
+            self.log_bytes += head.body.len() as u64;
+            self.ledger.apply(ShardId(at), seq, &head.body);
             self.ledger.table.keep_changes();
+            head.advance(&shard.log)?;
             report.replayed += 1;
         }
-        for (cursor, _) in &mut heads {
+        for head in &mut heads {
             let known = |damage: &Damage| {
                 report
                     .damage
                     .iter()
                     .any(|d| d.file == damage.file && d.from == damage.from)
             };
-            let new: Vec<_> = cursor
+            let new: Vec<_> = head
+                .cursor
                 .take_damage()
                 .into_iter()
                 .filter(|damage| !known(damage))
@@ -246,9 +243,33 @@ impl DurableEngine {
     }
 }
 
-fn next_of(cursor: &mut Cursor, log: &Log) -> io::Result<Option<(u64, Vec<u8>)>> {
-    let record = cursor.next(log)?;
-    Ok(record.map(|record| (record.seq, record.body.to_vec())))
+/// The next record of one log that is replayed.
+struct Head {
+    cursor: Cursor,
+    /// `None` at the end.
+    seq: Option<u64>,
+    body: Vec<u8>,
+}
+
+impl Head {
+    fn new(from: u64, log: &Log) -> io::Result<Self> {
+        let mut head = Self {
+            cursor: Cursor::new(from),
+            seq: None,
+            body: Vec::new(),
+        };
+        head.advance(log)?;
+        Ok(head)
+    }
+
+    fn advance(&mut self, log: &Log) -> io::Result<()> {
+        let record = self.cursor.next(log)?;
+        self.body.clear();
+        self.seq = record.map(|record| record.seq);
+        self.body
+            .extend_from_slice(record.map_or(&[], |record| record.body));
+        Ok(())
+    }
 }
 
 fn open_stamp(
