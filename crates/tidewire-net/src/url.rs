@@ -169,6 +169,12 @@ impl ListenUrl {
         self.port
     }
 
+    /// Whether the system chooses the port, so that equal addresses are no conflict.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        self.port == 0 && self.scheme != Scheme::Unix
+    }
+
     /// The addresses that the host stands for. A name may stand for several (`localhost`: one of IPv4, one of IPv6);
     /// with port 0 only the first is returned, as two free ports would not be one address. A socket in the file system
     /// has none.

@@ -37,6 +37,11 @@ pub(crate) enum Command {
     ///
     /// The broker is found by its data directory: a socket in it answers to the user who started the broker, and to nobody else.
     Ctl(Ctl),
+    /// Make and check certificates: an authority of your own, servers, clients.
+    ///
+    /// One command each: `make-ca`, then `make-server` and `make-client` in the same folder. Keys are EC P-256 and readable by
+    /// you alone; nothing is written over without --force.
+    Cert(Cert),
     /// Check a configuration file and say what it would open.
     ///
     /// Exit code 0 if the file is right, 2 with every mistake in it otherwise.
@@ -119,6 +124,99 @@ pub(crate) enum Operation {
         /// The client identifier.
         client_id: String,
     },
+}
+
+/// `tidewire cert`
+#[derive(Args, Debug)]
+pub(crate) struct Cert {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) operation: CertOperation,
+}
+
+/// What can be done with certificates.
+#[derive(Subcommand, Debug)]
+pub(crate) enum CertOperation {
+    /// Make an authority: ca.pem and ca.key.
+    MakeCa(MakeCa),
+    /// Make a server's certificate: server.pem and server.key.
+    MakeServer(MakeServer),
+    /// Make a client's certificate: NAME.pem, NAME.key, and NAME-combined.pem with both.
+    MakeClient(MakeClient),
+    /// Print what the certificates of a file say.
+    Show {
+        /// PEM file.
+        file: PathBuf,
+    },
+    /// Say whether a certificate would serve, and if not, why.
+    Check(CheckCert),
+}
+
+/// `tidewire cert make-ca`
+#[derive(Args, Debug)]
+pub(crate) struct MakeCa {
+    /// Where to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The authority's name, as people see it.
+    #[arg(long, default_value = "Tidewire CA")]
+    pub(crate) name: String,
+    /// Days until it expires.
+    #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: u32,
+    /// Write over what is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `tidewire cert make-server`
+#[derive(Args, Debug)]
+pub(crate) struct MakeServer {
+    /// Folder of the authority, and where to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Host names and addresses that clients connect to.
+    #[arg(required = true, value_name = "NAME-OR-ADDRESS")]
+    pub(crate) names: Vec<String>,
+    /// Days until it expires; some clients accept no more than 825.
+    #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: u32,
+    /// Write over what is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `tidewire cert make-client`
+#[derive(Args, Debug)]
+pub(crate) struct MakeClient {
+    /// Folder of the authority, and where to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The client's name: the common name of its certificate.
+    pub(crate) name: String,
+    /// Days until it expires.
+    #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: u32,
+    /// Write over what is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `tidewire cert check`
+#[derive(Args, Debug)]
+pub(crate) struct CheckCert {
+    /// The certificate, with those that signed it behind it (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: PathBuf,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The authority that the other side trusts (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The name that clients connect to; without it the certificate is judged as a client's.
+    #[arg(long, requires = "ca")]
+    pub(crate) name: Option<String>,
 }
 
 /// `tidewire check-config`

@@ -3,6 +3,7 @@
 //! [`serve`] runs a broker in this process; the other commands talk to one ([`control`]), or help to configure one
 //! ([`config`], [`check`]). [`exit`] lists the exit codes.
 
+mod cert;
 mod check;
 mod cli;
 mod config;
@@ -40,6 +41,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             print(&outcome.text)?;
             outcome.failure.map_or(Ok(()), Err)
         }
+        Command::Cert(cert) => print(&cert::run(cert)?),
         Command::CheckConfig(check) => match check::run(check) {
             Verdict::Right(text) => print(&text),
             Verdict::Wrong { failure, report } => report

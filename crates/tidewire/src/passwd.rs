@@ -5,7 +5,7 @@ use crate::exit::{Failure, Status};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 use tidewire_broker::handlers::{HashAlgorithm, PasswordRecord};
 
@@ -191,7 +191,8 @@ fn replace(path: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(beside)?;
     file.write_all(bytes)?;
     if let Some(before) = before {
-        // A broker that runs as somebody else may read it through its group.
+        // A broker that runs as somebody else may own it, or read it through its group.
+        fchown(&file, Some(before.uid()), Some(before.gid()))?;
         file.set_permissions(fs::Permissions::from_mode(before.permissions().mode()))?;
     }
     file.sync_all()?;

@@ -22,6 +22,21 @@ pub(super) fn check(key: &Key, value: &DeValue<'_>) -> Result<Value, Problem> {
         }
         (Kind::Text { max_bytes }, DeValue::String(text)) => bounded_text(key, text, max_bytes),
         (Kind::Path, DeValue::String(text)) => bounded_text(key, text, 4096),
+        (Kind::Paths, DeValue::String(text)) => {
+            bounded_text(key, text, 4096).map(|path| Value::Texts(vec![path.into_text()]))
+        }
+        (Kind::Paths | Kind::Texts, DeValue::Array(items)) => {
+            texts(key, items.iter().map(Spanned::get_ref)).map(Value::Texts)
+        }
+        (Kind::Ranges, DeValue::Array(items)) => {
+            let texts = texts(key, items.iter().map(Spanned::get_ref))?;
+            let ranges: Result<Vec<_>, _> = texts.iter().map(|text| text.parse()).collect();
+            ranges
+                .map(Value::Ranges)
+                .map_err(|error: tidewire_net::RangeError| {
+                    Problem::new(error.to_string(), suggest::example(key.name, key.kind))
+                })
+        }
         (Kind::Choice(words), DeValue::String(text)) => choice(key, words, text).map(Value::Choice),
         (Kind::Choices(words), DeValue::Array(items)) => {
             choices(key, words, items.iter().map(Spanned::get_ref))
@@ -154,6 +169,26 @@ fn choices<'a, 'i: 'a>(
     Ok(Value::Choices(chosen))
 }
 
+fn texts<'a, 'i: 'a>(
+    key: &Key,
+    items: impl Iterator<Item = &'a DeValue<'i>>,
+) -> Result<Vec<String>, Problem> {
+    let mut texts = Vec::new();
+    for item in items {
+        match item {
+            DeValue::String(text) => texts.push(bounded_text(key, text, 4096)?.into_text()),
+            other => return Err(wrong_type(key, other)),
+        }
+    }
+    if texts.is_empty() {
+        return Err(Problem::new(
+            "the list is empty",
+            format!("remove `{}` to leave it unset", key.name),
+        ));
+    }
+    Ok(texts)
+}
+
 fn wrong_type(key: &Key, value: &DeValue<'_>) -> Problem {
     let got = match value {
         DeValue::String(text) => format!("the text \"{text}\""),
@@ -182,7 +217,7 @@ fn wrong_type(key: &Key, value: &DeValue<'_>) -> Problem {
         (Kind::Flag, DeValue::String(text)) if matches!(&**text, "true" | "false") => {
             Some(format!("write `{} = {text}`, without quotes", key.name))
         }
-        (Kind::Choices(_), DeValue::String(text)) => {
+        (Kind::Choices(_) | Kind::Texts | Kind::Ranges, DeValue::String(text)) => {
             Some(format!("write `{} = [\"{text}\"]`", key.name))
         }
         _ => None,

@@ -137,6 +137,12 @@ pub(crate) enum Kind {
     Address,
     /// The path of a file or folder.
     Path,
+    /// A path, or a list of them.
+    Paths,
+    /// A list of texts, at least one.
+    Texts,
+    /// A list of address ranges, at least one.
+    Ranges,
     /// A filter for log events.
     LogFilter,
 }
@@ -153,6 +159,9 @@ impl Kind {
             Self::Url => "an address such as \"tcp://127.0.0.1:1883\"",
             Self::Address => "an address such as \"127.0.0.1:9464\"",
             Self::Path => "a path",
+            Self::Paths => "a path or a list of paths",
+            Self::Texts => "a list of texts",
+            Self::Ranges => "a list of address ranges",
             Self::LogFilter => "a log filter",
         }
     }

@@ -14,6 +14,7 @@ pub(crate) mod reference;
 mod suggest;
 mod table;
 mod value;
+mod ways;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,8 @@ pub(crate) struct Listener {
     pub(crate) backlog: u32,
     /// Answer to Request Response Information, if any \[5.0 3.2.2.3.15\].
     pub(crate) response_information: Option<String>,
+    /// What comes before the first byte of MQTT.
+    pub(crate) ways: ways::Ways,
 }
 
 impl Default for Listener {
@@ -140,6 +143,7 @@ impl Default for Listener {
             tcp_nodelay: true,
             backlog: 1024,
             response_information: None,
+            ways: ways::Ways::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::accept::{Problem, check};
 use super::diagnostic::{Diagnostic, Position};
 use super::key::{Access, Key, Kind, Section};
 use super::value::Value;
-use super::{Config, Listener, suggest, table};
+use super::{Config, Listener, suggest, table, ways};
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -180,7 +180,7 @@ impl Reader<'_> {
                 if config
                     .listeners
                     .iter()
-                    .any(|other| listener.url.port() != 0 && other.url == listener.url) =>
+                    .any(|other| !listener.url.is_any_port() && other.url == listener.url) =>
             {
                 self.report(
                     &url_span,
@@ -188,7 +188,11 @@ impl Reader<'_> {
                     Some("change a port".to_owned()),
                 );
             }
-            Some(_) => {}
+            Some(url_span) => {
+                if let Some(problem) = ways::missing(&listener) {
+                    self.report(&url_span, problem.message, Some(problem.help));
+                }
+            }
         }
         if config
             .listeners

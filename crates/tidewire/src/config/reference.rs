@@ -95,6 +95,9 @@ fn describe(key: &Key) -> Json {
         Kind::Url => ("url", None, None),
         Kind::Address => ("address", None, None),
         Kind::Path => ("path", None, None),
+        Kind::Paths => ("paths", None, None),
+        Kind::Texts => ("texts", None, None),
+        Kind::Ranges => ("ranges", None, None),
         Kind::LogFilter => ("log_filter", None, None),
     };
     json!({

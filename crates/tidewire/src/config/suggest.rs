@@ -95,6 +95,9 @@ pub(super) fn example(name: &str, kind: Kind) -> String {
         Kind::Integer { min, max } => format!("allowed are {min} to {max}"),
         Kind::Text { .. } => format!("write `{name} = \"...\"`"),
         Kind::Path => format!("write `{name} = \"/some/path\"`"),
+        Kind::Paths => format!("write `{name} = \"/some/path\"`, or a list of paths"),
+        Kind::Texts => format!("write `{name} = [\"...\"]`"),
+        Kind::Ranges => format!("write `{name} = [\"10.0.0.0/8\"]`"),
         Kind::Url => format!("write `{name} = \"tcp://127.0.0.1:1883\"`"),
         Kind::Address => format!("write `{name} = \"127.0.0.1:9464\"`"),
         Kind::LogFilter => {

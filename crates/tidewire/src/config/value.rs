@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use tidewire_net::ListenUrl;
+use tidewire_net::{AddressRange, ListenUrl};
 
 /// A checked value, or the default that the reference prints.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,6 +19,10 @@ pub(crate) enum Value {
     Choice(&'static str),
     /// Some of several words.
     Choices(Vec<&'static str>),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// Several ranges of addresses.
+    Ranges(Vec<AddressRange>),
     /// Where a listener opens.
     Url(ListenUrl),
     /// An address with a port.
@@ -35,6 +39,11 @@ impl Value {
             Self::Text(text) => text.as_str().into(),
             Self::Choice(word) => (*word).into(),
             Self::Choices(words) => words.clone().into(),
+            Self::Texts(texts) => texts.clone().into(),
+            Self::Ranges(ranges) => {
+                let texts = ranges.iter().map(ToString::to_string);
+                texts.collect::<Vec<_>>().into()
+            }
             Self::Url(url) => url.to_string().into(),
             Self::Address(address) => address.to_string().into(),
         }
@@ -85,6 +94,11 @@ impl fmt::Display for Value {
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Choice(word) => write!(f, "{word:?}"),
             Self::Choices(words) => write!(f, "{words:?}"),
+            Self::Texts(texts) => write!(f, "{texts:?}"),
+            Self::Ranges(ranges) => f
+                .debug_list()
+                .entries(ranges.iter().map(ToString::to_string))
+                .finish(),
             Self::Url(url) => write!(f, "\"{url}\""),
             Self::Address(address) => write!(f, "\"{address}\""),
         }

@@ -31,8 +31,9 @@ fn text(facts: &Facts, plan: &Plan) -> String {
         };
         let _ = writeln!(
             text,
-            "  {:<10} tcp://{}  MQTT {}",
+            "  {:<10} {}://{}  MQTT {}",
             opened.name,
+            listener.url.scheme(),
             opened.address,
             versions(listener)
         );
@@ -45,7 +46,8 @@ fn text(facts: &Facts, plan: &Plan) -> String {
     text.push_str(&storage(facts));
     if let Some(address) = facts
         .listeners
-        .first()
+        .iter()
+        .find(|opened| opened.url.starts_with("tcp:"))
         .and_then(|opened| opened.address.parse().ok())
     {
         let target = target(address);

@@ -47,6 +47,13 @@ pub(super) fn opened(config: &Config, broker: &Broker) -> Vec<Opened> {
             url: listener.url.to_string(),
             address: bound.address.to_string(),
         }));
+        let paths = broker.paths().iter();
+        let bound = paths.filter(|bound| *bound.listener == *listener.name);
+        opened.extend(bound.map(|bound| Opened {
+            name: listener.name.clone(),
+            url: listener.url.to_string(),
+            address: bound.path.display().to_string(),
+        }));
     }
     opened
 }
@@ -137,7 +144,7 @@ fn kick(handle: &BrokerHandle, client_id: String) -> Result<Answer, BrokerGone> 
 }
 
 fn settings_of(config: &Config, listener: &Listener) -> ListenerSettings {
-    ListenerSettings {
+    let mut settings = ListenerSettings {
         allow_anonymous: config.is_open(listener),
         versions: listener.versions.clone(),
         max_connections: listener.max_connections as usize,
@@ -145,7 +152,9 @@ fn settings_of(config: &Config, listener: &Listener) -> ListenerSettings {
         backlog: listener.backlog,
         response_information: listener.response_information.as_deref().map(Into::into),
         ..ListenerSettings::new(&listener.name, listener.url.clone())
-    }
+    };
+    listener.ways.apply(&mut settings);
+    settings
 }
 
 fn failure(error: &StartError) -> Failure {

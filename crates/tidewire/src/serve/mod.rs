@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-use tidewire_broker::{Broker, BrokerHandle};
+use tidewire_broker::{Broker, BrokerHandle, CertificateReload};
 
 /// Runs a broker until a signal stops it.
 pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
@@ -163,7 +163,10 @@ fn until_stopped(
     let mut stopping = false;
     while let Some(event) = events.next() {
         match event {
-            Event::Reload => reload(plan, logs),
+            Event::Reload => {
+                reload(plan, logs);
+                reload_certificates(&running.handle);
+            }
             Event::Stop(signal) if stopping => {
                 tracing::warn!(signal, "second signal: stopping at once");
                 return Err(Failure::new(
@@ -229,6 +232,21 @@ fn background(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fa
     spawned
         .map(drop)
         .map_err(|error| Failure::new(Status::Failed, format!("no thread can be started: {error}")))
+}
+
+/// Reads the files of encrypted listeners again, at the paths that they were started with.
+fn reload_certificates(handle: &BrokerHandle) {
+    for CertificateReload { listener, result } in handle.reload_certificates() {
+        match result {
+            Ok(()) => tracing::info!(
+                %listener,
+                "SIGHUP: certificates read again; connections that are open stay"
+            ),
+            Err(error) => {
+                tracing::error!(%listener, %error, "SIGHUP: the certificates stay as they were");
+            }
+        }
+    }
 }
 
 /// Reads the configuration file again and applies what a running broker can take over.

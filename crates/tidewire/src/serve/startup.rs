@@ -74,7 +74,7 @@ fn listeners(serve: &Serve, config: &Config) -> Result<Vec<Listener>, Failure> {
             let message = format!("--listen {text}: {error}\n  help: write `--listen {instead}`");
             Failure::new(Status::Usage, message)
         })?;
-        if url.port() != 0 && listeners.iter().any(|other| other.url == url) {
+        if !url.is_any_port() && listeners.iter().any(|other| other.url == url) {
             return Err(Failure::new(
                 Status::Usage,
                 format!("--listen {url} is given twice"),
