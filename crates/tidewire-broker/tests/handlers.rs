@@ -3,6 +3,7 @@
 mod wire;
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -416,6 +417,63 @@ fn handlers_are_added_replaced_and_removed_under_running_clients() {
     assert!(
         matches!(refused, Err(HandlerRejected::NotAsked { events, .. }) if events == [Event::Authenticate])
     );
+}
+
+#[test]
+fn swapping_handlers_under_load_loses_no_message_and_asks_about_none_twice() {
+    const MESSAGES: usize = 3000;
+    struct Counting(Arc<AtomicUsize>, bool);
+    handler! {
+        impl Handler for Counting {
+            fn authorize_publish(&self, _: &Client, _: &AuthorizePublish<'_>) -> Decide<()> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                if self.1 {
+                    Decide::later(async {
+                        tokio::task::yield_now().await;
+                        Verdict::Answer(())
+                    })
+                } else {
+                    Decide::answer(())
+                }
+            }
+        }
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counting = |later| Registration::new("counting", Counting(Arc::clone(&asked), later));
+    let broker = start([counting(false)]);
+    let handle = broker.handle();
+    let id = handle.handlers()[0].id;
+    let mut subscriber = enter_as(&broker, "sub", "bob");
+    subscriber.write_all(&subscribe(1, "t", 0)).unwrap();
+    assert_eq!(read(&mut subscriber, 5), suback(1, 0));
+    let mut publisher = enter_as(&broker, "pub", "alice");
+    let sender = std::thread::spawn(move || {
+        for number in 0..MESSAGES {
+            let payload = (number as u16).to_be_bytes();
+            publisher
+                .write_all(&publish_qos1("t", 1, &payload))
+                .unwrap();
+            assert_eq!(read(&mut publisher, 4), puback(1));
+        }
+    });
+    let mut swaps = 0;
+    while !sender.is_finished() {
+        swaps += 1;
+        handle
+            .replace_handler(id, counting(swaps % 2 == 0))
+            .unwrap();
+    }
+    sender.join().unwrap();
+    for number in 0..MESSAGES {
+        let message = read_packet(&mut subscriber).unwrap();
+        assert_eq!(
+            payload(&message).1,
+            (number as u16).to_be_bytes(),
+            "in order, each once"
+        );
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), MESSAGES);
+    assert!(swaps > 2, "{swaps}");
 }
 
 #[test]

@@ -449,6 +449,13 @@ fn passwd_takes_the_flags_of_mosquitto_passwd() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
+    fs::set_permissions(folder.join("fresh"), fs::Permissions::from_mode(0o640)).expect("set");
+    ok(&["-b", "fresh", "bob", "x"], "");
+    let mode = fs::metadata(folder.join("fresh"))
+        .expect("a file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640, "a group that may read it still may");
     assert_eq!(
         fs::read_dir(folder).expect("read").count(),
         2,
