@@ -126,6 +126,7 @@ pub struct Builder {
     servers: Vec<Result<ServerUrl, UrlError>>,
     options: Options,
     will: Option<LastWill>,
+    max_inflight: Option<u16>,
     /// Names of set options that exist in MQTT 5.0 only.
     v5_only: Vec<&'static str>,
     properties: Vec<EncodeError>,
@@ -182,6 +183,7 @@ impl Builder {
                 tls: Tls::default(),
             },
             will: None,
+            max_inflight: None,
             v5_only: Vec::new(),
             properties: Vec::new(),
             outbox: Outboxing {
@@ -304,10 +306,11 @@ impl Builder {
         self
     }
 
-    /// Unacknowledged messages that the client sends at once, if the server takes so many.
+    /// Unacknowledged messages that the client sends at once, if the server takes so many. If not said otherwise 1,024,
+    /// and 20 before MQTT 5.0, where the server cannot say how many it takes: some drop what is beyond that.
     #[must_use]
     pub fn max_inflight(mut self, messages: u16) -> Self {
-        self.options.open.max_inflight = messages.max(1);
+        self.max_inflight = Some(messages.max(1));
         self
     }
 
@@ -500,6 +503,8 @@ impl Builder {
     fn checked_open(&self) -> Result<Open, OptionsError> {
         let mut open = self.options.open.clone();
         let version = open.version;
+        let max_inflight = self.max_inflight;
+        open.max_inflight = max_inflight.unwrap_or(Open::default_max_inflight(version));
         if let Some(Ok(url)) = self.servers.first() {
             open.username = open.username.or_else(|| url.username.clone());
             let from_url = url.password.as_deref().map(|text| text.as_bytes().into());

@@ -20,6 +20,8 @@ pub(crate) type SubscribeOutcome = Result<(RouteId, Vec<Granted>), SubscribeErro
 pub(crate) struct Router {
     routes: Vec<Route>,
     next_route: RouteId,
+    /// Some route may be `Wanted`: it is worth looking for.
+    has_wanted: bool,
 }
 
 struct Route {
@@ -42,6 +44,15 @@ enum Standing {
     Asked,
     /// The server has answered.
     Subscribed,
+}
+
+/// What follows from a SUBACK.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    /// Filters that the server refused.
+    pub(crate) refused: Vec<(Box<str>, ReasonCode)>,
+    /// Filters that the server granted to somebody who does not wait for them any more.
+    pub(crate) abandoned: Vec<Box<str>>,
 }
 
 /// What a filter is asked for with: the filter and its options.
@@ -72,6 +83,7 @@ impl Router {
     ) -> RouteId {
         let id = self.next_route;
         self.next_route += 1;
+        self.has_wanted |= standing == Standing::Wanted;
         self.routes.push(Route {
             id,
             filters: subscription.filters,
@@ -105,6 +117,7 @@ impl Router {
     /// The server has forgotten every subscription. Returns whether there was one.
     pub(crate) fn forget_subscriptions(&mut self) -> bool {
         let mut had_any = false;
+        self.has_wanted = true;
         for route in &mut self.routes {
             had_any |= route.standing == Standing::Subscribed;
             if route.standing != Standing::Local {
@@ -116,6 +129,7 @@ impl Router {
 
     /// The connection is gone, and with it the answers that were to come.
     pub(crate) fn connection_lost(&mut self) {
+        self.has_wanted = true;
         for route in &mut self.routes {
             if route.standing == Standing::Asked {
                 route.standing = Standing::Wanted;
@@ -125,8 +139,14 @@ impl Router {
 
     /// The next route whose SUBSCRIBE is to be sent.
     pub(crate) fn next_wanted(&mut self) -> Option<(RouteId, Filters)> {
+        if !self.has_wanted {
+            return None;
+        }
         let is_wanted = |route: &&mut Route| route.standing == Standing::Wanted;
-        let route = self.routes.iter_mut().find(is_wanted)?;
+        let Some(route) = self.routes.iter_mut().find(is_wanted) else {
+            self.has_wanted = false;
+            return None;
+        };
         route.standing = Standing::Asked;
         Some((route.id, route.filters.clone()))
     }
@@ -138,20 +158,21 @@ impl Router {
         self.routes.iter().all(is_settled)
     }
 
-    /// SUBACK, or that there is none. Returns the filters that were refused.
+    /// SUBACK, or that there is none.
     pub(crate) fn answered(
         &mut self,
         id: RouteId,
         result: Result<Vec<ReasonCode>, RequestError>,
-    ) -> Vec<(Box<str>, ReasonCode)> {
+    ) -> Answered {
         let Some(route) = self.routes.iter_mut().find(|route| route.id == id) else {
-            return Vec::new();
+            return Answered::default();
         };
         let reasons = match result {
             Ok(reasons) => reasons,
             Err(RequestError::ConnectionLost | RequestError::NotConnected) => {
                 route.standing = Standing::Wanted;
-                return Vec::new();
+                self.has_wanted = true;
+                return Answered::default();
             }
             Err(error) => {
                 route.queue.close();
@@ -159,7 +180,7 @@ impl Router {
                     let _ = reply.send(Err(SubscribeError::Request(error)));
                 }
                 self.routes.retain(|route| route.id != id);
-                return Vec::new();
+                return Answered::default();
             }
         };
         route.standing = Standing::Subscribed;
@@ -177,7 +198,8 @@ impl Router {
             .filter_map(|granted| Some((granted.filter.clone(), granted.result.err()?)))
             .collect();
         let Some(reply) = route.reply.take() else {
-            return refused;
+            let abandoned = Vec::new();
+            return Answered { refused, abandoned };
         };
         let first_refusal = granted.iter().find_map(|granted| granted.result.err());
         let is_refused = granted.iter().all(|granted| granted.result.is_err());
@@ -185,11 +207,16 @@ impl Router {
             (true, Some(reason)) => Err(SubscribeError::Refused(reason)),
             _ => Ok((id, granted)),
         };
-        let is_unwanted = outcome.is_err() | reply.send(outcome).is_err();
-        if is_unwanted {
-            self.remove(id);
+        let is_granted = outcome.is_ok();
+        let is_wanted = reply.send(outcome).is_ok();
+        let mut abandoned = Vec::new();
+        if !is_granted || !is_wanted {
+            abandoned = self.remove(id);
         }
-        refused
+        if !is_granted {
+            abandoned.clear();
+        }
+        Answered { refused, abandoned }
     }
 
     /// Puts a message into the streams of all filters that it matches.

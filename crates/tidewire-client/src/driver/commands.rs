@@ -89,7 +89,7 @@ impl Driver {
         self.machine.handle(now, input);
     }
 
-    fn unsubscribe(
+    pub(super) fn unsubscribe(
         &mut self,
         filters: Vec<Box<str>>,
         reply: Option<tokio::sync::oneshot::Sender<Result<(), crate::SubscribeError>>>,

@@ -51,6 +51,8 @@ pub(crate) struct Driver {
     /// Why the machine ended the connection.
     ended: Option<Cause>,
     next_expiry_check: Instant,
+    /// Messages have gone into streams since these were last looked at.
+    has_delivered: bool,
 }
 
 struct PendingUnsubscribe {
@@ -87,6 +89,7 @@ impl Driver {
             closing: None,
             ended: None,
             next_expiry_check: Instant::now(),
+            has_delivered: false,
         }
     }
 

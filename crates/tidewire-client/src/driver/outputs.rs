@@ -32,6 +32,7 @@ impl Driver {
                 }
                 Output::Unfinished { token } => self.on_unfinished(token),
                 Output::Message { message, delivery } => {
+                    self.has_delivered = true;
                     self.router.deliver(&self.shared, message, delivery);
                 }
                 Output::Subscribed { token, result } => self.on_subscribed(token >> 1, result),
@@ -134,9 +135,10 @@ impl Driver {
     }
 
     fn on_subscribed(&mut self, route: u64, result: Result<Vec<ReasonCode>, RequestError>) {
-        let refused = self.router.answered(route, result);
+        let answered = self.router.answered(route, result);
+        self.unsubscribe(answered.abandoned, None);
         if let Some(all) = &mut self.resubscribing {
-            all.extend(refused);
+            all.extend(answered.refused);
             if self.router.is_settled() {
                 let refused = self.resubscribing.take().unwrap_or_default();
                 self.shared.event(Event::Resubscribed { refused });

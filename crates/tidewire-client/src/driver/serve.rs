@@ -91,6 +91,9 @@ impl Driver {
         let is_full = |driver: &Self| {
             driver.router.blocking_bytes() >= driver.options.read_ahead_bytes.max(1)
         };
+        if before == Reading::On && !std::mem::take(&mut self.has_delivered) {
+            return before;
+        }
         let mut after = Reading::On;
         if is_full(self) {
             self.shared.is_paused.store(true, Ordering::SeqCst);

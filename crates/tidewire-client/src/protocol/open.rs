@@ -66,13 +66,22 @@ impl Open {
             session_expiry_interval_secs: 0,
             // Enough for any round trip, and a bound on what an application that does not acknowledge holds.
             receive_maximum: 1024,
-            max_inflight: 1024,
+            max_inflight: Self::default_max_inflight(version),
             max_packet_size_bytes: 16 * 1024 * 1024,
             topic_alias_maximum: 64,
             authentication: None,
             properties: Properties::EMPTY,
             connack_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Before MQTT 5.0 a server cannot say how many messages it takes at once; mosquitto takes 20, and silently drops
+    /// a QoS 2 message beyond them.
+    pub(crate) const fn default_max_inflight(version: Version) -> u16 {
+        match version {
+            Version::V5 => 1024,
+            Version::V31 | Version::V311 => 20,
         }
     }
 

@@ -4,7 +4,10 @@
 mod blocking;
 mod broker;
 mod delivery;
+mod mosquitto;
 mod reconnect;
 mod server;
 mod slow;
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;

@@ -55,6 +55,25 @@ async fn stream_that_is_given_up_ends_its_subscription() {
 }
 
 #[tokio::test]
+async fn subscription_that_nobody_waits_for_any_more_is_given_up() {
+    let broker = TestBroker::start();
+    let client = soon(broker.client().connect()).await.expect("connected");
+    tokio::select! {
+        biased;
+        _ = client.subscribe("a") => panic!("nobody can have answered yet"),
+        () = std::future::ready(()) => {}
+    }
+    // Whatever was sent for it is through when an answer to a later request has come, and its UNSUBSCRIBE after another.
+    for _ in 0..2 {
+        soon(client.ping()).await.expect("an answer");
+    }
+    let message = Publish::new("a", "x").qos(Qos::AtLeastOnce);
+    let mut receipt = soon(client.publish(message)).await.expect("accepted");
+    let published = soon(receipt.delivered()).await.expect("delivered");
+    assert_eq!(published.reason, ReasonCode::NoMatchingSubscribers);
+}
+
+#[tokio::test]
 async fn full_stream_drops_what_its_policy_says_and_tells() {
     let broker = TestBroker::start();
     for (overflow, kept) in [

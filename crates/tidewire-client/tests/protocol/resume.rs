@@ -99,6 +99,18 @@ fn resending_keeps_within_a_smaller_receive_maximum_and_before_new_messages() {
     assert!(peer.machine.can_publish(Qos::AtLeastOnce));
 }
 
+/// [5.0 MQTT-4.9.0-2]
+#[test]
+fn released_messages_count_against_the_receive_maximum_of_the_next_connection() {
+    let mut peer = Peer::live(Version::V5);
+    peer.publish(1, text(Qos::ExactlyOnce, "x"));
+    peer.says(&pubrec(1));
+    peer.resume(properties(&[Property::ReceiveMaximum(1)]));
+    assert!(!peer.machine.can_publish(Qos::AtLeastOnce));
+    peer.says(&pubcomp(1));
+    assert!(peer.machine.can_publish(Qos::AtLeastOnce));
+}
+
 #[test]
 fn acknowledgement_of_what_is_still_to_be_sent_again_ends_the_connection() {
     let mut peer = Peer::live(Version::V5);
