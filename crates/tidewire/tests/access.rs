@@ -2,6 +2,7 @@
 
 mod support;
 
+use rustix::process::Signal;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -470,6 +471,30 @@ fn a_plain_file_hashed_by_passwd_lets_its_users_in() {
     assert!(passwd(folder.path(), &["-U", "users"], "").status.success());
     let broker = broker(folder.path(), "[auth]\npassword_file = \"users\"\n");
     drop(Wire::connect(&broker, 5, "c", "alice"));
+}
+
+#[test]
+fn sighup_reads_passwords_and_rules_again_or_keeps_both() {
+    let (folder, broker) = guarded();
+    let mut alice = Wire::connect(&broker, 5, "alice", "alice");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("written");
+    };
+    write("rules", "user alice\ntopic other/#\n");
+    passwd(folder.path(), &["-b", "users", "carol", "secret"], "");
+    broker.signal(Signal::HUP);
+    broker.wait_for_log("passwords and access rules read again");
+    drop(Wire::connect(&broker, 4, "carol", "carol"));
+    assert_eq!(alice.subscribe("alice/#"), 0x87);
+    assert_eq!(alice.subscribe("other/#"), 1);
+    // With one fault nothing changes, the file without fault included.
+    write("users", RECORDS);
+    write("rules", "topics a\n");
+    broker.signal(Signal::HUP);
+    let line = broker.wait_for_log("stay as they were");
+    assert!(line.contains("rules:1: a line begins with"), "{line}");
+    drop(Wire::connect(&broker, 4, "carol", "carol"));
+    assert_eq!(alice.subscribe("other/#"), 1);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Path,
         "",
         "File of user names and hashed passwords, written by `tidewire passwd` or by mosquitto's `mosquitto_passwd`. With it, clients \
-         without a user name come in only where a listener says `allow_anonymous = true`.",
+         without a user name come in only where a listener says `allow_anonymous = true`. SIGHUP reads the file again.",
         Access::Broker {
             get: |config| path(config.password_file.as_ref()),
             set: |config, value| config.password_file = Some(PathBuf::from(value.into_text())),
@@ -42,7 +42,8 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Path,
         "",
         "File of access rules in mosquitto's form: `user`, `topic [read|write|readwrite|deny]`, `pattern` with `%u` and `%c`. \
-         What no rule allows is denied. A subscription is allowed if everything that its filter can match is.",
+         What no rule allows is denied. A subscription is allowed if everything that its filter can match is. SIGHUP reads the file again; \
+         subscriptions that are there stay.",
         Access::Broker {
             get: |config| path(config.acl_file.as_ref()),
             set: |config, value| config.acl_file = Some(PathBuf::from(value.into_text())),

@@ -4,6 +4,7 @@ use crate::config::{AclPreset, Config, Listener};
 use crate::exit::{Failure, Status};
 use std::fmt::Display;
 use std::path::Path;
+use tidewire_broker::BrokerHandle;
 use tidewire_broker::handlers::{AclRules, PasswordFile};
 use tidewire_handler::Registration;
 
@@ -24,6 +25,32 @@ pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
         }));
     }
     Ok(handlers)
+}
+
+/// Reads the files again, at the paths that the broker was started with. If one has a fault, all stay as they were.
+pub(super) fn reload(config: &Config, handle: &BrokerHandle) {
+    if config.password_file.is_none() && config.acl_file.is_none() {
+        return;
+    }
+    let replaced = handlers(config).and_then(|again| {
+        for registration in again {
+            let running = handle.handlers();
+            let row = running.iter().find(|row| *row.name == *registration.name());
+            if let Some(row) = row {
+                let replaced = handle.replace_handler(row.id, registration);
+                replaced.map_err(|error| Failure::new(Status::Failed, error.to_string()))?;
+            }
+        }
+        Ok(())
+    });
+    match replaced {
+        Ok(()) => tracing::info!(
+            "SIGHUP: passwords and access rules read again; clients and subscriptions that are there stay"
+        ),
+        Err(failure) => {
+            tracing::error!("SIGHUP: passwords and access rules stay as they were: {failure}");
+        }
+    }
 }
 
 fn rules(config: &Config) -> Result<Option<AclRules>, Failure> {

@@ -166,6 +166,7 @@ fn until_stopped(
             Event::Reload => {
                 reload(plan, logs);
                 reload_certificates(&running.handle);
+                access::reload(&plan.config, &running.handle);
             }
             Event::Stop(signal) if stopping => {
                 tracing::warn!(signal, "second signal: stopping at once");
