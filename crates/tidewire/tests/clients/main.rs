@@ -10,6 +10,7 @@
 mod agent;
 mod libraries;
 mod mosquitto;
+mod ways;
 mod storm;
 
 #[path = "../support/mod.rs"]
