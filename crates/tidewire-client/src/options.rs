@@ -11,6 +11,7 @@ use tidewire_codec::{EncodeError, Properties, Property, TopicError, Version, Wil
 use crate::backoff::Backoff;
 use crate::client::{Client, Events, Handle};
 use crate::driver::Driver;
+use crate::driver::transport::Manner;
 use crate::event::ConnectError;
 use crate::listener::{Authenticator, Listener};
 use crate::messages::{Messages, Queue};
@@ -116,8 +117,7 @@ pub(crate) struct Options {
     pub(crate) credentials: Option<CredentialsSource>,
     pub(crate) authenticator: Option<Box<dyn Authenticator>>,
     pub(crate) listener: Option<Box<dyn Listener>>,
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Tls,
+    pub(crate) manner: Manner,
 }
 
 /// A client that is not connected yet. Streams that are registered here miss nothing of what the server sends right
@@ -179,8 +179,13 @@ impl Builder {
                 credentials: None,
                 authenticator: None,
                 listener: None,
-                #[cfg(feature = "tls")]
-                tls: Tls::default(),
+                manner: Manner {
+                    version: Version::V5,
+                    #[cfg(feature = "tls")]
+                    tls: Tls::default(),
+                    #[cfg(feature = "websocket")]
+                    headers: Vec::new(),
+                },
             },
             will: None,
             max_inflight: None,
@@ -406,7 +411,16 @@ impl Builder {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.options.tls = tls;
+        self.options.manner.tls = tls;
+        self
+    }
+
+    /// A header of the request that opens a WebSocket; may be called several times.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket_header(mut self, name: &str, value: &str) -> Self {
+        let header = (name.into(), value.into());
+        self.options.manner.headers.push(header);
         self
     }
 
@@ -464,6 +478,7 @@ impl Builder {
         } = self;
         let servers = servers.into_iter().collect::<Result<_, _>>();
         options.servers = servers.map_err(OptionsError::Url)?;
+        options.manner.version = open.version;
         options.open = open;
         let limits = outbox.limits;
         let store = outbox
@@ -546,10 +561,11 @@ impl Builder {
 
     fn check_transports(&self) -> Result<(), OptionsError> {
         for url in self.servers.iter().flatten() {
-            if matches!(url.scheme, Scheme::WebSocket | Scheme::WebSocketTls) {
+            let is_websocket = matches!(url.scheme, Scheme::WebSocket | Scheme::WebSocketTls);
+            if is_websocket && cfg!(not(feature = "websocket")) {
                 return Err(OptionsError::NotInThisBuild(
                     "WebSockets",
-                    "mqtt:// or mqtts://",
+                    "the feature `websocket`",
                 ));
             }
             if url.scheme.is_encrypted() && cfg!(not(feature = "tls")) {

@@ -4,7 +4,9 @@ mod commands;
 mod link;
 mod outputs;
 mod serve;
-mod transport;
+pub(crate) mod transport;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -123,11 +125,7 @@ impl Driver {
         };
         let server = url.to_string();
         let limit = self.options.connect_timeout;
-        let opened = transport::open(
-            url.clone(),
-            #[cfg(feature = "tls")]
-            self.options.tls.clone(),
-        );
+        let opened = transport::open(url.clone(), self.options.manner.clone());
         let opened = match self.beside(tokio::time::timeout(limit, opened)).await? {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Some(error),

@@ -5,9 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tidewire_codec::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+#[cfg(feature = "websocket")]
+use super::websocket::{self, WebSocket};
 use crate::event::ConnectError;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -20,13 +23,28 @@ pub(crate) enum Transport {
     Unix(tokio::net::UnixStream),
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    #[cfg(feature = "websocket")]
+    WebSocket(Box<WebSocket<TcpStream>>),
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    WebSocketTls(Box<WebSocket<tokio_rustls::client::TlsStream<TcpStream>>>),
+}
+
+/// What a transport is opened with, beside the address.
+#[derive(Clone)]
+pub(crate) struct Manner {
+    pub(crate) version: Version,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Tls,
+    #[cfg(feature = "websocket")]
+    pub(crate) headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// Opens the transport that the address names.
-pub(crate) async fn open(
-    url: ServerUrl,
-    #[cfg(feature = "tls")] tls: Tls,
-) -> Result<Transport, ConnectError> {
+#[cfg_attr(
+    not(any(feature = "tls", feature = "websocket")),
+    expect(unused_variables, reason = "plain sockets need nothing more")
+)]
+pub(crate) async fn open(url: ServerUrl, manner: Manner) -> Result<Transport, ConnectError> {
     let url = &url;
     match url.scheme {
         Scheme::Tcp => Ok(Transport::Tcp(tcp(url).await?)),
@@ -36,18 +54,49 @@ pub(crate) async fn open(
             Ok(Transport::Unix(opened.map_err(|error| failed(url, error))?))
         }
         #[cfg(feature = "tls")]
-        Scheme::Tls => crate::tls::connect(&tls, url, tcp(url).await?)
-            .await
-            .map(|stream| Transport::Tls(Box::new(stream)))
-            .map_err(|error| ConnectError::Tls {
-                server: url.to_string().into(),
-                text: error.to_string().into(),
-            }),
+        Scheme::Tls => {
+            let stream = encrypted(url, &manner).await?;
+            Ok(Transport::Tls(Box::new(stream)))
+        }
+        #[cfg(feature = "websocket")]
+        Scheme::WebSocket => {
+            let stream = framed(url, &manner, tcp(url).await?).await?;
+            Ok(Transport::WebSocket(Box::new(stream)))
+        }
+        #[cfg(all(feature = "tls", feature = "websocket"))]
+        Scheme::WebSocketTls => {
+            let stream = framed(url, &manner, encrypted(url, &manner).await?).await?;
+            Ok(Transport::WebSocketTls(Box::new(stream)))
+        }
+        #[cfg(not(all(unix, feature = "tls", feature = "websocket")))]
         _ => Err(ConnectError::NotSupported {
             server: url.to_string().into(),
             what: "this build cannot open such a transport",
         }),
     }
+}
+
+#[cfg(feature = "tls")]
+async fn encrypted(
+    url: &ServerUrl,
+    manner: &Manner,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
+    let opened = crate::tls::connect(&manner.tls, url, tcp(url).await?).await;
+    opened.map_err(|error| ConnectError::Tls {
+        server: url.to_string().into(),
+        text: error.to_string().into(),
+    })
+}
+
+#[cfg(feature = "websocket")]
+async fn framed<S: AsyncRead + AsyncWrite + Unpin>(
+    url: &ServerUrl,
+    manner: &Manner,
+    stream: S,
+) -> Result<WebSocket<S>, ConnectError> {
+    websocket::connect(url, manner.version, &manner.headers, stream)
+        .await
+        .map_err(|error| failed(url, error))
 }
 
 /// All addresses of the name in turn.
@@ -90,6 +139,10 @@ impl Transport {
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(stream) => stream.poll_read(context, buffer),
+            #[cfg(all(feature = "tls", feature = "websocket"))]
+            Self::WebSocketTls(stream) => stream.poll_read(context, buffer),
         }
     }
 
@@ -104,6 +157,10 @@ impl Transport {
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(stream) => stream.poll_write(context, bytes),
+            #[cfg(all(feature = "tls", feature = "websocket"))]
+            Self::WebSocketTls(stream) => stream.poll_write(context, bytes),
         }
     }
 
@@ -114,6 +171,10 @@ impl Transport {
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(stream) => stream.poll_flush(context),
+            #[cfg(all(feature = "tls", feature = "websocket"))]
+            Self::WebSocketTls(stream) => stream.poll_flush(context),
         }
     }
 
@@ -124,6 +185,10 @@ impl Transport {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(stream) => stream.poll_shutdown(context),
+            #[cfg(all(feature = "tls", feature = "websocket"))]
+            Self::WebSocketTls(stream) => stream.poll_shutdown(context),
         }
     }
 }

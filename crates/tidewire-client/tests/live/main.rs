@@ -11,3 +11,5 @@ mod slow;
 mod streams;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "websocket")]
+mod websocket;

@@ -291,7 +291,6 @@ async fn options_that_cannot_be_are_named() {
             Client::builder("mqtt://x:99999"),
             "the port is not a number",
         ),
-        (Client::builder("ws://x"), "this build has no WebSockets"),
         (
             Client::builder("mqtt://x")
                 .version(Version::V311)
