@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
     let folder = PathBuf::from(args.next().unwrap_or_else(|| "store-bench".into()));
     let seconds = args.next().and_then(|text| text.parse().ok()).unwrap_or(3);
-    let shards = args.next().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let shards = args.next().and_then(|text| text.parse().ok()).unwrap_or(2);
     fs::create_dir_all(&folder)?;
     let time = Duration::from_secs(seconds);
     println!(

@@ -426,3 +426,42 @@ fn a_port_over_its_budget_is_told_so_and_gets_the_request_back() {
     }
     assert_eq!(answered, taken);
 }
+
+#[test]
+fn a_hundred_thousand_owners_share_one_body() {
+    let disk = SimFiles::new(1);
+    let large = Config {
+        segment_bytes: 64 << 20,
+        ..config()
+    };
+    let (engine, _) = DurableEngine::open(Arc::new(disk.clone()), large.clone()).unwrap();
+    let mut store = Tester::new(Box::new(engine));
+    let owner = |at: u32| Owner::Session(session(&format!("device-{at}")));
+    for at in 0..100_000 {
+        store.submit(Request::Commit {
+            shard: ShardId(0),
+            durability: Durability::Sync,
+            group: Group::new().put_owner(&owner(at), ["fan/out"]),
+        });
+    }
+    store.settle();
+    let before = disk.written_bytes();
+    let done = store.store(
+        ShardId(0),
+        Group::new().append(&message("fan/out", &"b".repeat(10_000))),
+    );
+    assert!(disk.written_bytes() - before < 10_200);
+    store.maintain();
+    drop(store);
+    let (engine, _) = DurableEngine::open(Arc::new(disk), large).unwrap();
+    let mut store = Tester::new(Box::new(engine));
+    assert_eq!(store.read(0, Offset::ZERO, &["fan/#"])[0].0, done.first);
+    let Answer::Cursors(Some(cursors)) = store.ask(Request::Cursors(owner(0))) else {
+        panic!()
+    };
+    assert!(cursors[0].position <= done.first);
+    assert_eq!(
+        store.ask(Request::Cursors(owner(100_000))),
+        Answer::Cursors(None)
+    );
+}
