@@ -241,7 +241,7 @@ impl Layered {
             if count == 0 {
                 return Ok(0);
             }
-            let result = self.unwrap(&mut scratch.wire[..count], &mut scratch.pipeline);
+            let result = self.peel(&mut scratch.wire[..count], &mut scratch.pipeline);
             got += self.give(&scratch.pipeline.plain, &mut into[got..]);
             scratch.pipeline.plain.clear();
             if let Err(error) = result {
@@ -270,7 +270,7 @@ impl Layered {
     }
 
     /// Passes wire bytes through all layers; the protocol's bytes are in `plain` then.
-    fn unwrap(&mut self, wire: &mut [u8], pipeline: &mut Pipeline) -> Result<(), LayerError> {
+    fn peel(&mut self, wire: &mut [u8], pipeline: &mut Pipeline) -> Result<(), LayerError> {
         pipeline.plain.clear();
         let mut index = 0;
         let mut first = true;

@@ -293,6 +293,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// [3.1.1 MQTT-6.0.0-4] [5.0 MQTT-6.0.0-4]
 #[test]
 fn an_upgrade_is_answered_with_the_key_and_the_protocol_that_was_asked_for() {
     for (path, offered, chosen) in [
@@ -388,7 +389,7 @@ fn open_web_socket() -> WebSocketLayer {
     layer
 }
 
-/// Packets need not end where frames do: [5.0 MQTT-6.0.0-2]
+/// Packets need not end where frames do: [3.1.1 MQTT-6.0.0-2] [5.0 MQTT-6.0.0-2]
 #[test]
 fn payloads_pass_whatever_the_frames_and_the_pieces_they_come_in() {
     let long: Vec<u8> = (0..70_000_u32).map(|number| number as u8).collect();
@@ -418,7 +419,7 @@ fn payloads_pass_whatever_the_frames_and_the_pieces_they_come_in() {
     }
 }
 
-/// A frame that is not binary ends the connection: [5.0 MQTT-6.0.0-1]
+/// A frame that is not binary ends the connection: [3.1.1 MQTT-6.0.0-1] [5.0 MQTT-6.0.0-1]
 #[test]
 fn broken_rules_are_answered_with_a_close_frame() {
     let unmasked = vec![0x82, 3, b'o', b'n', b'e'];
