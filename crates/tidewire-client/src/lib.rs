@@ -71,6 +71,7 @@ mod event;
 mod listener;
 mod messages;
 mod options;
+mod options_error;
 mod outbox;
 pub mod protocol;
 mod random;
@@ -82,13 +83,15 @@ mod subscription;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
+mod will;
 
 pub use backoff::Backoff;
 pub use client::{Client, CloseReport, Events, Packets, SubscribeError};
 pub use event::{ConnectError, DropReason, Event};
 pub use listener::{Authenticator, Listener};
 pub use messages::{Granted, Messages, Received};
-pub use options::{Builder, Credentials, LastWill, OnSessionLost, OptionsError, StartError};
+pub use options::{Builder, Credentials, OnSessionLost};
+pub use options_error::{OptionsError, StartError};
 pub use outbox::{Key, MemoryOutbox, Outbox, OutboxLimits};
 pub use protocol::{Message, Publish};
 pub use receipt::{DeliveryError, Receipt, Rejected, Rejection};
@@ -100,3 +103,4 @@ pub use tidewire_codec::{Qos, ReasonCode, Version};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use url::{Scheme, ServerUrl, UrlError};
+pub use will::LastWill;

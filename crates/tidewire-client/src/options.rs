@@ -6,23 +6,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidewire_codec::{EncodeError, Properties, Property, TopicError, Version, Will, topic};
+use tidewire_codec::{EncodeError, Properties, Property, Version, topic};
 
 use crate::backoff::Backoff;
 use crate::client::{Client, Events, Handle};
 use crate::driver::Driver;
 use crate::driver::transport::Manner;
-use crate::event::ConnectError;
 use crate::listener::{Authenticator, Listener};
 use crate::messages::{Messages, Queue};
+use crate::options_error::{OptionsError, StartError};
 use crate::outbox::{MemoryOutbox, Outbox, OutboxLimits};
-use crate::protocol::{Open, Publish, PublishFault, RequestError, check_subscription};
+use crate::protocol::{Open, check_subscription};
 use crate::router::Router;
 use crate::shared::{OfflineQos0, OnFull, Shared};
 use crate::subscription::Subscription;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::url::{Scheme, ServerUrl, UrlError};
+use crate::will::LastWill;
 
 /// User name and password of one attempt to connect.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -53,57 +54,6 @@ pub enum OnSessionLost {
     PublishAgain,
     /// Give them up with [`DeliveryError::SessionLost`](crate::DeliveryError::SessionLost).
     GiveUp,
-}
-
-/// The will: what the server publishes when the connection ends without a farewell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastWill {
-    message: Publish,
-    delay_secs: u32,
-}
-
-impl LastWill {
-    /// This message, at once.
-    #[must_use]
-    pub const fn new(message: Publish) -> Self {
-        Self {
-            message,
-            delay_secs: 0,
-        }
-    }
-
-    /// Not before this time has passed, in which the client may come back (MQTT 5.0).
-    #[must_use]
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay_secs = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
-        self
-    }
-
-    /// DUP means nothing in a will. Accepted, so that options of other clients can be carried over, and ignored.
-    #[must_use]
-    pub const fn duplicate(self) -> Self {
-        self
-    }
-
-    fn packet(&self, version: Version) -> Result<Will<'static>, OptionsError> {
-        self.message.check(version).map_err(OptionsError::Will)?;
-        if self.delay_secs > 0 && !version.is_v5() {
-            return Err(OptionsError::NeedsV5("the will delay"));
-        }
-        let mut properties = self.message.properties.clone();
-        if self.delay_secs > 0 {
-            properties
-                .push(Property::WillDelayInterval(self.delay_secs))
-                .map_err(OptionsError::Property)?;
-        }
-        Ok(Will {
-            qos: self.message.qos,
-            retain: self.message.retain,
-            properties,
-            topic: self.message.topic.to_string().into(),
-            payload: self.message.payload.to_vec().into(),
-        })
-    }
 }
 
 /// What a driver is built from.
@@ -587,74 +537,3 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
-
-/// Options that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OptionsError {
-    /// A server's address.
-    Url(UrlError),
-    /// The option of this name exists in MQTT 5.0 only.
-    NeedsV5(&'static str),
-    /// A property cannot be sent.
-    Property(EncodeError),
-    /// The will.
-    Will(PublishFault),
-    /// Before MQTT 5.0 there is no password without a user name.
-    PasswordWithoutUsername,
-    /// A session that is kept needs a client identifier to be found by.
-    SessionWithoutClientId,
-    /// A filter of a route.
-    Filter(TopicError),
-    /// A subscription.
-    Subscription(RequestError),
-    /// The transport of a URL is not in this build; the second text says what to use.
-    NotInThisBuild(&'static str, &'static str),
-}
-
-impl fmt::Display for OptionsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(error) => write!(f, "{error}"),
-            Self::NeedsV5(name) => write!(
-                f,
-                "{name} exists in MQTT 5.0 only; choose version 5 or leave it out"
-            ),
-            Self::Property(error) => write!(f, "a property of CONNECT cannot be sent: {error}"),
-            Self::Will(fault) => write!(f, "the will cannot be sent: {fault}"),
-            Self::PasswordWithoutUsername => {
-                f.write_str("a password without a user name exists in MQTT 5.0 only; give both")
-            }
-            Self::SessionWithoutClientId => {
-                f.write_str("a session that is kept needs a client identifier")
-            }
-            Self::Filter(error) => write!(f, "the filter of a route is not valid: {error}"),
-            Self::Subscription(error) => write!(f, "{error}"),
-            Self::NotInThisBuild(what, instead) => {
-                write!(f, "this build has no {what}; use {instead}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for OptionsError {}
-
-/// Why [`Builder::connect`] returned no client.
-#[derive(Clone, Debug)]
-pub enum StartError {
-    /// The options cannot be.
-    Options(OptionsError),
-    /// There is no connection.
-    Connect(Arc<ConnectError>),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Options(error) => write!(f, "{error}"),
-            Self::Connect(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

@@ -1,5 +1,6 @@
 //! The client against a real broker in this process, and against servers that the tests script, over loopback sockets.
 
+mod authenticate;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod broker;
