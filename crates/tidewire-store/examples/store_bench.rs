@@ -312,6 +312,11 @@ fn restart(folder: &Path, shards: u16) -> io::Result<()> {
         "{QUEUED} messages to distinct topics stored in {:.1} s",
         begun.elapsed().as_secs_f64()
     );
+    println!(
+        "{} checkpoints, {} segments rewritten",
+        stats(&port, &incoming).checkpoints,
+        stats(&port, &incoming).rewrites
+    );
     drop(port);
     drop(store);
     let cold = fs::read_dir(folder)?.count();
@@ -359,11 +364,10 @@ fn restart(folder: &Path, shards: u16) -> io::Result<()> {
     submit(&port, 0, client(0).home(shards), one);
     let stats = stats(&port, &incoming);
     println!(
-        "{} B of state in memory for each session, {:.0} MB on disk, {} segments, {} checkpoints",
+        "{} B of state in memory for each session, {:.0} MB on disk, {} segments",
         stats.state_memory_bytes / SESSIONS,
         stats.disk_bytes as f64 / 1e6,
-        stats.segments,
-        stats.checkpoints
+        stats.segments
     );
     Ok(())
 }

@@ -12,8 +12,9 @@ use std::io;
 use std::ops::Bound;
 use tidewire_log::{Damage, RECORD_HEADER_BYTES, RecordFile, RecordFileWriter};
 
-/// Bytes of rows that one piece of work writes or reads.
-const PIECE_BYTES: usize = 256 * 1024;
+/// Bytes of rows that one piece of work writes or reads: a millisecond or two, a quarter of what one step may log, so that
+/// a checkpoint keeps up with the load.
+const PIECE_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Checkpoint {

@@ -14,7 +14,7 @@ use std::io;
 use tidewire_log::{Keep, Log, Rewrite, SegmentId, SegmentInfo, Step};
 
 /// Bytes of records that one piece of work copies.
-const PIECE_BYTES: u64 = 256 * 1024;
+const PIECE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Compaction {

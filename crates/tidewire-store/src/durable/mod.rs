@@ -3,6 +3,11 @@
 //! Everything a group says is one record of its shard's log; the log is the truth. The table in memory is what the
 //! records say, entered in the order of their sequence numbers, and a checkpoint is the table as of some point, so that
 //! opening replays only what came later. Nothing has to be kept consistent with anything else.
+//!
+//! Why no key-value store for sessions and cursors: measured beside fjall 3.1 in one run (100,000 sessions, then two
+//! million cursor updates, a sync for each 256), CPU was the same (5.8 and 5.6 us an update), but the slowest batch took
+//! 0.16 s instead of 0.95 s, opening 1.7 s instead of 16.8 s, and memory was 82 MB instead of 213 MB. And it could not run
+//! on the simulator's disk.
 
 mod backup;
 mod checkpoint;
