@@ -105,7 +105,7 @@ impl Core {
             queued: session
                 .outbound
                 .as_ref()
-                .map_or(0, |outbound| outbound.waiting().len()),
+                .map_or(0, |outbound| outbound.waiting_len()),
             keep_alive_secs: conn.map_or(0, |conn| conn.keep_alive_secs),
             expiry_secs: session.expiry_secs,
         })

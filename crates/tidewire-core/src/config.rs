@@ -144,6 +144,8 @@ pub struct Limits {
     pub max_outbound_topic_aliases: u16,
     /// Levels of a topic name or filter.
     pub max_topic_levels: u16,
+    /// Topic filters of one SUBSCRIBE that are looked at; those beyond are refused.
+    pub max_filters_per_subscribe: u32,
     /// Subscriptions of one session.
     pub max_subscriptions_per_session: u32,
     /// Sessions of one worker, connected or not.
@@ -186,6 +188,7 @@ impl Default for Limits {
             topic_alias_maximum: 64,
             max_outbound_topic_aliases: 64,
             max_topic_levels: 128,
+            max_filters_per_subscribe: 1_024,
             max_subscriptions_per_session: 200_000,
             max_sessions: 1_000_000,
             max_retained_messages: 1_000_000,

@@ -218,7 +218,7 @@ impl Core {
         };
         let bytes = delivery.message.cost_bytes();
         let outbound = session.outbound_mut();
-        let full = outbound.waiting().len() >= limits.max_queued_messages as usize
+        let full = outbound.waiting_len() >= limits.max_queued_messages as usize
             || outbound.waiting_bytes().saturating_add(bytes) > limits.max_queued_bytes;
         if full {
             self.stats.dropped_queue_full += 1;
@@ -239,7 +239,7 @@ impl Core {
     pub(crate) fn pump(&mut self, slot: u32) {
         loop {
             self.send_waiting(slot);
-            if !self.begin_next_scan(slot) {
+            if !self.continue_scans(slot) {
                 break;
             }
         }
@@ -247,8 +247,9 @@ impl Core {
             return;
         };
         let outbound = session.outbound.as_ref();
-        let owed = outbound
-            .is_some_and(|outbound| outbound.has_unsent() || !outbound.waiting().is_empty());
+        let owed = !session.scans.is_empty()
+            || outbound
+                .is_some_and(|outbound| outbound.has_unsent() || !outbound.waiting().is_empty());
         let key = session.conn;
         if let Some(conn) = key.and_then(|key| self.conns.get_mut(key)) {
             conn.owed = owed;
@@ -295,8 +296,8 @@ impl Core {
             .waiting()
             .front()
             .is_some_and(|next| next.qos == Qos::AtMostOnce);
-        let something = outbound.has_unsent() || (!held && !outbound.waiting().is_empty());
-        let allowed = outbound.in_flight() < quota || (next_is_qos0 && !held);
+        let something = outbound.has_unsent() || !outbound.waiting().is_empty();
+        let allowed = outbound.in_flight() < quota || next_is_qos0;
         let conn = self.conns.get(key)?;
         (something && allowed && conn.pending_bytes() < REFILL_BELOW_BYTES).then_some(key)
     }

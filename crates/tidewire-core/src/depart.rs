@@ -97,12 +97,11 @@ impl Core {
             conn.phase = Phase::Closing;
             conn.gate = None;
         }
-        self.drop_waiting_scans(session_key.slot);
         let Some(session) = self.sessions.get_mut(session_key) else {
             return;
         };
         session.conn = None;
-        session.scans.clear();
+        session.scans.park();
         self.stats.sessions_connected -= 1;
         let kept = session.expiry_secs > 0
             && !matches!(departure, Departure::TakenOver { clean_start: true });

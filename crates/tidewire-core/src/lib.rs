@@ -59,6 +59,7 @@ mod publish;
 mod qos2_ids;
 mod retained;
 pub mod route;
+mod scans;
 mod send;
 mod session;
 mod shared;

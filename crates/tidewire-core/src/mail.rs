@@ -3,6 +3,8 @@
 use crate::keys::{SessionAddress, SessionKey, WorkerId};
 use crate::message::{Message, Origin};
 use crate::outbound::Delivery;
+use crate::route::topic_tree::Cursor;
+use crate::scans::PageRequest;
 use crate::shared::{GroupMark, MemberOptions, Presence};
 use std::ops::Range;
 use std::sync::Arc;
@@ -100,18 +102,14 @@ pub(crate) enum Item {
     ViaOwner(Message),
     /// Answer to `ViaOwner`: what the owner fanned out is in the mailboxes.
     Fence { topic_hash: u64 },
-    /// Which retained messages does the receiver own that match?
-    ScanRetained {
-        session: SessionKey,
-        scan: u32,
-        filter: Box<str>,
-    },
-    /// They are these, and perhaps `more`; `scan` names the request.
+    /// Which retained messages does the receiver own that match? A page of them is wanted, behind the last one's end.
+    ScanRetained(Box<PageRequest>),
+    /// They are these; `scan` names the request, and `next` where another page begins.
     Retained {
         session: SessionKey,
         scan: u32,
         messages: Vec<Message>,
-        more: bool,
+        next: Option<Box<Cursor>>,
     },
     /// A member enters, or changes its options.
     Join {

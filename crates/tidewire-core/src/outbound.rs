@@ -92,8 +92,16 @@ pub(crate) struct Outbound {
     waiting_bytes: u64,
     /// How many of the waiting ones have QoS 0: later ones must not overtake them.
     waiting_qos0: usize,
-    /// Where retained messages that are still being collected go, while they are: before all that came later.
-    scan_point: Option<usize>,
+    /// What it means that retained messages are being collected, while they are.
+    behind_scan: Option<Behind>,
+}
+
+#[derive(Debug)]
+struct Behind {
+    /// How many of the waiting ones stood there before.
+    before: usize,
+    /// What came since, which goes behind the retained messages.
+    later: VecDeque<Delivery>,
 }
 
 impl Default for Outbound {
@@ -106,7 +114,7 @@ impl Default for Outbound {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             waiting_qos0: 0,
-            scan_point: None,
+            behind_scan: None,
         }
     }
 }
@@ -153,39 +161,44 @@ impl Outbound {
     pub(crate) fn enqueue(&mut self, delivery: Delivery) {
         self.waiting_bytes += delivery.message.cost_bytes();
         self.waiting_qos0 += usize::from(delivery.qos == Qos::AtMostOnce);
-        self.waiting.push_back(delivery);
+        let queue = match &mut self.behind_scan {
+            Some(behind) => &mut behind.later,
+            None => &mut self.waiting,
+        };
+        queue.push_back(delivery);
     }
 
     /// From now on what is enqueued stands behind what [`Outbound::enqueue_scanned`] brings.
     pub(crate) fn hold_for_scan(&mut self) {
-        self.scan_point.get_or_insert(self.waiting.len());
+        self.behind_scan.get_or_insert_with(|| Behind {
+            before: self.waiting.len(),
+            later: VecDeque::new(),
+        });
     }
 
-    /// Puts retained messages before what came while they were collected.
-    pub(crate) fn enqueue_scanned(&mut self, deliveries: Vec<Delivery>) {
-        let at = self
-            .scan_point
-            .unwrap_or(self.waiting.len())
-            .min(self.waiting.len());
-        let behind = self.waiting.split_off(at);
-        self.waiting_bytes += deliveries
-            .iter()
-            .map(|delivery| delivery.message.cost_bytes())
-            .sum::<u64>();
-        let qos0 = |delivery: &&Delivery| delivery.qos == Qos::AtMostOnce;
-        self.waiting_qos0 += deliveries.iter().filter(qos0).count();
-        self.waiting.extend(deliveries);
-        self.scan_point = Some(self.waiting.len());
-        self.waiting.extend(behind);
+    /// Puts a retained message before what came while it was collected.
+    pub(crate) fn enqueue_scanned(&mut self, delivery: Delivery) {
+        self.waiting_bytes += delivery.message.cost_bytes();
+        self.waiting_qos0 += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.waiting.push_back(delivery);
     }
 
-    /// All retained messages are there.
+    /// All retained messages are there, or nobody waits for them any more.
     pub(crate) fn end_scans(&mut self) {
-        self.scan_point = None;
+        if let Some(behind) = self.behind_scan.take() {
+            if self.waiting.is_empty() {
+                self.waiting = behind.later;
+            } else {
+                self.waiting.extend(behind.later);
+            }
+        }
     }
 
     pub(crate) fn dequeue(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
+        if let Some(behind) = &mut self.behind_scan {
+            behind.before = behind.before.saturating_sub(1);
+        }
         self.waiting_qos0 -= usize::from(delivery.qos == Qos::AtMostOnce);
         self.waiting_bytes = self
             .waiting_bytes
@@ -200,6 +213,7 @@ impl Outbound {
     /// Removes those waiting deliveries that `pick` names, and returns them in order.
     pub(crate) fn withdraw(&mut self, mut pick: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
         let mut withdrawn = Vec::new();
+        debug_assert!(self.behind_scan.is_none(), "scans end first");
         let mut kept = VecDeque::with_capacity(self.waiting.len());
         for delivery in self.waiting.drain(..) {
             if pick(&delivery) {
@@ -238,7 +252,11 @@ impl Outbound {
             .inflight
             .into_iter()
             .filter_map(|entry| entry.delivery.map(|d| (Some(entry.stage), d)));
-        inflight.chain(self.waiting.into_iter().map(|delivery| (None, delivery)))
+        let waiting = self
+            .waiting
+            .into_iter()
+            .chain(self.behind_scan.into_iter().flat_map(|behind| behind.later));
+        inflight.chain(waiting.map(|delivery| (None, delivery)))
     }
 
     /// Where the entry with this identifier is.
@@ -274,8 +292,21 @@ impl Outbound {
         self.inflight.len()
     }
 
+    /// What may be sent as soon as there is room.
     pub(crate) fn waiting(&self) -> &VecDeque<Delivery> {
         &self.waiting
+    }
+
+    /// All that waits, behind retained messages or not.
+    pub(crate) fn waiting_len(&self) -> usize {
+        let behind = self.behind_scan.as_ref();
+        self.waiting.len() + behind.map_or(0, |behind| behind.later.len())
+    }
+
+    /// Retained messages of the scan that goes on which the client has not taken yet.
+    pub(crate) fn scanned_len(&self) -> usize {
+        let behind = self.behind_scan.as_ref();
+        behind.map_or(0, |behind| self.waiting.len().saturating_sub(behind.before))
     }
 
     pub(crate) fn waiting_bytes(&self) -> u64 {

@@ -56,17 +56,13 @@ impl Core {
                 self.outbox.fence(from, topic_hash);
             }
             Item::Fence { topic_hash } => self.lift_fence(topic_hash),
-            Item::ScanRetained {
-                session,
-                scan,
-                filter,
-            } => self.on_scan(from, session, scan, &filter),
+            Item::ScanRetained(request) => self.on_scan(from, request),
             Item::Retained {
                 session,
                 scan,
                 messages,
-                more,
-            } => self.on_scanned(session, scan, messages, more),
+                next,
+            } => self.on_scanned(session, scan, messages, next),
             item => self.on_group_item(interest, item),
         }
     }

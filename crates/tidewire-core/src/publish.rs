@@ -29,6 +29,11 @@ impl Core {
         message: Option<&Message>,
         received: Received,
     ) {
+        if self.must_refuse_retained(parts, message, received) {
+            self.stats.dropped_retained_full += 1;
+            let reason = ReasonCode::QuotaExceeded;
+            return self.acknowledge(received, reason, Permit::not_required());
+        }
         if received.qos == Qos::ExactlyOnce {
             self.remember_received(received);
         }
@@ -38,6 +43,29 @@ impl Core {
             Matched::Nobody => ReasonCode::NoMatchingSubscribers,
         };
         self.acknowledge(received, reason, Permit::not_required());
+    }
+
+    /// Whether a message finds the retained store full and its publisher can be told so: MQTT 5 has a reason for it,
+    /// and what another worker owns is acknowledged before it gets there.
+    fn must_refuse_retained(
+        &mut self,
+        parts: &Parts<'_>,
+        message: Option<&Message>,
+        received: Received,
+    ) -> bool {
+        let told = received.qos != Qos::AtMostOnce
+            && self
+                .conns
+                .get(received.conn)
+                .is_some_and(|conn| conn.version.is_v5());
+        if !told || !parts.retain || parts.payload.is_empty() {
+            return false;
+        }
+        if !self.retained_is_nearly_full() || self.home_of(parts.topic) != self.config.worker {
+            return false;
+        }
+        let message = self.message_of(parts, message);
+        !self.can_retain(&message)
     }
 
     /// Match, store, deliver.

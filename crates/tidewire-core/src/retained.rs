@@ -1,30 +1,62 @@
 //! Retained messages: one for each topic, owned by one worker \[5.0 3.3.1.3\].
 
 use crate::core::Core;
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, WorkerId};
 use crate::mail::Item;
 use crate::message::{Message, Parts};
 use crate::outbound::Delivery;
-use crate::route::topic_tree::TopicTree;
-use crate::session::Scan;
-use tidewire_codec::{Qos, topic};
+use crate::route::topic_tree::{Cursor, TopicTree};
+use crate::scans::PageRequest;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wheel::Wheel;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tidewire_codec::topic;
 
-/// Messages in one piece of mail that answers a scan.
-const SCAN_MAIL_MESSAGES: usize = 256;
+/// Messages that a scan fetches at once: what waits for a client that reads nothing.
+const PAGE_MESSAGES: usize = 256;
+/// Bytes of messages after which a page ends.
+const PAGE_BYTES: u64 = 256 * 1024;
+/// Nodes of the topic tree that the scans of one turn visit, all together: a few milliseconds.
+const STEPS_PER_TURN: usize = 8_192;
 
 /// The retained messages that a worker owns.
 #[derive(Debug)]
 pub(crate) struct Retained {
     topics: TopicTree<Message>,
-    /// Subscriptions whose scan waits until the session has taken what an earlier one found, per session slot.
-    waiting: std::collections::BTreeMap<u32, std::collections::VecDeque<Box<str>>>,
+    /// What is left of [`STEPS_PER_TURN`].
+    steps: usize,
+    /// Who waits for the next turn's steps: a session or a request for each session that has scans.
+    due: VecDeque<Due>,
+    turn: Turn,
+}
+
+/// A scan that has to wait for its turn.
+#[derive(Debug)]
+enum Due {
+    Session(SessionKey),
+    Page {
+        from: WorkerId,
+        request: Box<PageRequest>,
+    },
+}
+
+/// Whether the next turn's deadline is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    Idle,
+    Called,
 }
 
 impl Retained {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             topics: TopicTree::new(seed),
-            waiting: std::collections::BTreeMap::new(),
+            steps: STEPS_PER_TURN,
+            due: VecDeque::new(),
+            turn: Turn::Idle,
         }
     }
 }
@@ -39,20 +71,35 @@ impl Core {
             return;
         }
         let message = self.message_of(parts, message);
-        let cost = message.cost_bytes();
-        let old = self.retained.topics.remove(parts.topic);
-        self.uncount_retained(old.as_ref());
-        let limits = &self.config.limits;
-        let full = self.stats.retained_messages >= u64::from(limits.max_retained_messages)
-            || self.stats.retained_bytes.saturating_add(cost) > limits.max_retained_bytes;
-        if full {
-            // The former message is not the topic's last any more, so it does not stay either.
+        if !self.can_retain(&message) {
             self.stats.dropped_retained_full += 1;
             return;
         }
         self.stats.retained_messages += 1;
-        self.stats.retained_bytes += cost;
-        self.retained.topics.insert(parts.topic, message);
+        self.stats.retained_bytes += message.cost_bytes();
+        let old = self.retained.topics.insert(parts.topic, message);
+        self.uncount_retained(old.as_ref());
+    }
+
+    /// Whether a single message could be too much, so that it is worth a closer look.
+    pub(crate) fn retained_is_nearly_full(&self) -> bool {
+        let limits = &self.config.limits;
+        let largest = u64::from(limits.max_packet_size_bytes) * 2;
+        self.stats.retained_messages >= u64::from(limits.max_retained_messages)
+            || self.stats.retained_bytes.saturating_add(largest) > limits.max_retained_bytes
+    }
+
+    /// Whether the store has room for a message in place of what its topic has now.
+    pub(crate) fn can_retain(&self, message: &Message) -> bool {
+        let old = self.retained.topics.get(message.topic());
+        let limits = &self.config.limits;
+        let others = self.stats.retained_messages - u64::from(old.is_some());
+        let other_bytes = self
+            .stats
+            .retained_bytes
+            .saturating_sub(old.map_or(0, Message::cost_bytes));
+        others < u64::from(limits.max_retained_messages)
+            && other_bytes.saturating_add(message.cost_bytes()) <= limits.max_retained_bytes
     }
 
     fn uncount_retained(&mut self, old: Option<&Message>) {
@@ -62,198 +109,132 @@ impl Core {
         }
     }
 
-    /// Sends a session what is retained for a filter: at once if all of it is owned here, else when every owner has
-    /// answered. Until then the session's other deliveries wait.
-    pub(crate) fn scan_retained(&mut self, slot: u32, filter: &str) {
-        let limit = self.config.limits.max_queued_messages as usize;
+    /// Sends a session what is retained for some filters, as it takes it. Until all is sent the session's other
+    /// deliveries wait.
+    pub(crate) fn scan_retained(&mut self, slot: u32, filters: Vec<Box<str>>) {
         let Some(session) = self.sessions.in_slot_mut(slot) else {
             return;
         };
-        let behind = session
-            .outbound
-            .as_ref()
-            .is_some_and(|outbound| outbound.waiting().len() >= limit);
-        if behind || self.retained.waiting.contains_key(&slot) {
-            self.retained
-                .waiting
-                .entry(slot)
-                .or_default()
-                .push_back(filter.into());
+        if filters.is_empty() {
             return;
         }
-        self.begin_scan(slot, filter);
+        for filter in filters {
+            session.scans.add(filter);
+        }
+        let subscriptions = &session.subscriptions;
+        session.scans.drop_stale(subscriptions.len(), |filter| {
+            subscriptions.get(filter).is_some()
+        });
         self.pump(slot);
     }
 
-    /// Starts a scan that had to wait until the session took what it was owed; tells whether there was one.
-    pub(crate) fn begin_next_scan(&mut self, slot: u32) -> bool {
-        if self.retained.waiting.is_empty() {
-            return false;
+    /// Fetches a page of what the session's scans find, if its client has taken all that came before; tells whether
+    /// there is something to send.
+    pub(crate) fn continue_scans(&mut self, slot: u32) -> bool {
+        let limit = self.config.limits.max_queued_messages as usize;
+        let mut fetched = false;
+        while let Some(session) = self.sessions.in_slot_mut(slot) {
+            if session.scans.is_empty() || session.conn.is_none() {
+                return false;
+            }
+            let outbound = session.outbound.get_or_insert_default();
+            outbound.hold_for_scan();
+            if session.scans.is_done() {
+                session.scans.clear();
+                outbound.end_scans();
+                return !outbound.waiting().is_empty();
+            }
+            let full = outbound.waiting_len() >= limit;
+            if outbound.scanned_len() > 0 || (full && !outbound.waiting().is_empty()) {
+                return fetched;
+            }
+            let Some(scan) = session.scans.current() else {
+                return false;
+            };
+            if scan.asked {
+                return false;
+            }
+            let (filter, owners_done) = (Arc::clone(&scan.filter), scan.owners_done);
+            let known = session.subscriptions.get(&filter).is_some();
+            match self.owner_at(&filter, owners_done).filter(|_| known) {
+                None => self.finish_scan(slot),
+                Some(owner) if owner != self.config.worker => {
+                    self.ask_for_page(slot, owner);
+                    return false;
+                }
+                Some(_) if self.retained.steps == 0 => {
+                    self.wait_for_scan_turn(slot);
+                    return false;
+                }
+                Some(_) => self.fetch_page(slot, &filter),
+            }
+            fetched = true;
         }
-        let Some(session) = self.sessions.in_slot_mut(slot) else {
-            return false;
-        };
-        let busy = session
-            .outbound
-            .as_ref()
-            .is_some_and(|outbound| !outbound.waiting().is_empty());
-        if busy || !session.scans.is_empty() || session.conn.is_none() {
-            return false;
-        }
-        let Some(filters) = self.retained.waiting.get_mut(&slot) else {
-            return false;
-        };
-        let next = filters.pop_front();
-        if filters.is_empty() {
-            self.retained.waiting.remove(&slot);
-        }
-        let Some(filter) = next else { return false };
-        self.begin_scan(slot, &filter);
-        true
+        false
     }
 
-    fn begin_scan(&mut self, slot: u32, filter: &str) {
-        self.retained_here(slot, filter);
-        let others = self.owners_of(filter);
+    fn finish_scan(&mut self, slot: u32) {
+        if let Some(session) = self.sessions.in_slot_mut(slot) {
+            session.scans.finish();
+        }
+    }
+
+    fn fetch_page(&mut self, slot: u32, filter: &str) {
+        let session = self.sessions.in_slot_mut(slot);
+        let scan = session.and_then(|session| session.scans.current());
+        let cursor = scan.and_then(|scan| scan.cursor.take());
+        let (messages, next) = self.read_page(filter, cursor.as_deref());
+        self.take_page(slot, messages, next);
+    }
+
+    /// The owner whose messages come next: one for a topic, all for wildcards, this worker first.
+    fn owner_at(&self, filter: &str, done: u16) -> Option<WorkerId> {
+        let (here, workers) = (self.config.worker.0, self.config.workers);
+        if topic::has_wildcards(filter) {
+            let next = (u32::from(here) + u32::from(done)) % u32::from(workers);
+            (done < workers).then_some(WorkerId(u16::try_from(next).unwrap_or(0)))
+        } else {
+            (done == 0).then(|| self.home_of(filter))
+        }
+    }
+
+    fn ask_for_page(&mut self, slot: u32, owner: WorkerId) {
         let Some(key) = self.session_key(slot) else {
             return;
         };
-        let Some(session) = self.sessions.in_slot_mut(slot) else {
+        let Some(scan) = self
+            .sessions
+            .get_mut(key)
+            .and_then(|session| session.scans.current())
+        else {
             return;
         };
-        if !others.is_empty() {
-            let id = session.next_scan;
-            session.next_scan = id.wrapping_add(1);
-            session.outbound_mut().hold_for_scan();
-            let pending = u16::try_from(others.len()).unwrap_or(u16::MAX);
-            session.scans.push(Scan {
-                id,
-                pending,
-                filter: filter.into(),
-            });
-            for worker in others {
-                self.outbox.send(
-                    worker,
-                    Item::ScanRetained {
-                        session: key,
-                        scan: id,
-                        filter: filter.into(),
-                    },
-                );
-            }
-        }
-    }
-
-    /// The other workers that may own retained messages of a filter: one for a topic, all for wildcards.
-    fn owners_of(&self, filter: &str) -> Vec<crate::WorkerId> {
-        let here = self.config.worker;
-        if topic::has_wildcards(filter) {
-            (0..self.config.workers)
-                .map(crate::WorkerId)
-                .filter(|worker| *worker != here)
-                .collect()
-        } else {
-            [self.home_of(filter)]
-                .into_iter()
-                .filter(|worker| *worker != here)
-                .collect()
-        }
-    }
-
-    fn retained_here(&mut self, slot: u32, filter: &str) {
-        let found = self.find_retained(filter);
-        self.queue_retained(slot, filter, found);
-    }
-
-    /// The unexpired retained messages that match a filter.
-    fn find_retained(&mut self, filter: &str) -> Vec<Message> {
-        let now = self.now;
-        let mut found = Vec::new();
-        let mut expired = Vec::new();
-        self.retained
-            .topics
-            .for_each_match(filter, |topic, message| {
-                if message.parts().is_expired(now) {
-                    expired.push(topic.to_owned());
-                } else {
-                    found.push(message.clone());
-                }
-            });
-        for topic in expired {
-            let old = self.retained.topics.remove(&topic);
-            self.uncount_retained(old.as_ref());
-        }
-        found
-    }
-
-    /// Queues retained messages before everything else that waits. They do not count against the queue's limits: their
-    /// number is bounded by the store, and one scan of a session runs at a time.
-    fn queue_retained(&mut self, slot: u32, filter: &str, found: Vec<Message>) {
-        let Some(session) = self.sessions.in_slot_mut(slot) else {
-            return;
+        scan.asked = true;
+        let request = PageRequest {
+            session: key,
+            scan: scan.id,
+            filter: Arc::clone(&scan.filter),
+            cursor: scan.cursor.clone(),
         };
-        let Some(subscription) = session.subscriptions.get(filter).copied() else {
-            return;
-        };
-        let held = !session.scans.is_empty();
-        let mut deliveries = Vec::with_capacity(found.len());
-        for message in found {
-            let qos: Qos = message.qos().min(subscription.options.qos);
-            let identifiers = Self::identifiers_of(subscription.identifier);
-            deliveries.push(Delivery {
-                message,
-                qos,
-                retain: true,
-                identifiers,
-                group: None,
-            });
-        }
-        self.stats.queued_messages += deliveries.len() as u64;
-        self.stats.queued_bytes += deliveries
-            .iter()
-            .map(|delivery| delivery.message.cost_bytes())
-            .sum::<u64>();
-        let outbound = session.outbound_mut();
-        if held {
-            outbound.enqueue_scanned(deliveries);
-        } else {
-            deliveries
-                .into_iter()
-                .for_each(|delivery| outbound.enqueue(delivery));
-        }
+        self.outbox
+            .send(owner, Item::ScanRetained(Box::new(request)));
     }
 
-    /// Another worker asks what is retained here.
-    pub(crate) fn on_scan(
-        &mut self,
-        from: crate::WorkerId,
-        session: SessionKey,
-        scan: u32,
-        filter: &str,
-    ) {
-        let mut found = self.find_retained(filter);
-        while found.len() > SCAN_MAIL_MESSAGES {
-            let rest = found.split_off(SCAN_MAIL_MESSAGES);
-            self.outbox.send(
-                from,
-                Item::Retained {
-                    session,
-                    scan,
-                    messages: found,
-                    more: true,
-                },
-            );
-            found = rest;
+    /// Another worker asks for a page of what is retained here.
+    pub(crate) fn on_scan(&mut self, from: WorkerId, request: Box<PageRequest>) {
+        if self.retained.steps == 0 {
+            self.retained.due.push_back(Due::Page { from, request });
+            self.call_scan_turn();
+            return;
         }
-        self.outbox.send(
-            from,
-            Item::Retained {
-                session,
-                scan,
-                messages: found,
-                more: false,
-            },
-        );
+        let (messages, next) = self.read_page(&request.filter, request.cursor.as_deref());
+        let answer = Item::Retained {
+            session: request.session,
+            scan: request.scan,
+            messages,
+            next,
+        };
+        self.outbox.send(from, answer);
     }
 
     /// Another worker answers.
@@ -262,38 +243,126 @@ impl Core {
         key: SessionKey,
         scan: u32,
         messages: Vec<Message>,
-        more: bool,
+        next: Option<Box<Cursor>>,
     ) {
-        let Some(session) = self.sessions.get_mut(key) else {
+        let session = self.sessions.get_mut(key);
+        let Some(scan) = session.and_then(|session| session.scans.asked(scan)) else {
             return;
         };
-        let Some(at) = session.scans.iter().position(|known| known.id == scan) else {
-            return;
-        };
-        let Some(filter) = session.scans.get(at).map(|scan| scan.filter.clone()) else {
-            return;
-        };
-        self.queue_retained(key.slot, &filter, messages);
-        if more {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        if let Some(scan) = session.scans.get_mut(at) {
-            scan.pending -= 1;
-            if scan.pending == 0 {
-                session.scans.remove(at);
+        scan.asked = false;
+        self.take_page(key.slot, messages, next);
+        self.pump(key.slot);
+    }
+
+    /// The unexpired retained messages that match a filter, as many as a page takes, and where the next page begins.
+    fn read_page(
+        &mut self,
+        filter: &str,
+        from: Option<&Cursor>,
+    ) -> (Vec<Message>, Option<Box<Cursor>>) {
+        let now = self.now;
+        let limits = &self.config.limits;
+        let most = PAGE_MESSAGES
+            .min(limits.max_queued_messages as usize / 2)
+            .max(1);
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        let mut expired = Vec::new();
+        let show = |topic: &str, message: &Message| {
+            if message.parts().is_expired(now) {
+                expired.push(topic.to_owned());
+            } else {
+                bytes += message.cost_bytes();
+                found.push(message.clone());
             }
+            if found.len() >= most || bytes >= PAGE_BYTES {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let steps = &mut self.retained.steps;
+        let next = self.retained.topics.visit_from(filter, from, steps, show);
+        for topic in expired {
+            let old = self.retained.topics.remove(&topic);
+            self.uncount_retained(old.as_ref());
         }
-        if session.scans.is_empty() {
-            session.outbound_mut().end_scans();
-            self.pump(key.slot);
+        (found, next.map(Box::new))
+    }
+
+    /// Queues a page before everything else that waits.
+    fn take_page(&mut self, slot: u32, messages: Vec<Message>, next: Option<Box<Cursor>>) {
+        let Some(session) = self.sessions.in_slot_mut(slot) else {
+            return;
+        };
+        let Some(scan) = session.scans.current() else {
+            return;
+        };
+        scan.owners_done += u16::from(next.is_none());
+        scan.cursor = next;
+        let (filter, done) = (Arc::clone(&scan.filter), scan.owners_done);
+        let Some(subscription) = session.subscriptions.get(&filter).copied() else {
+            return;
+        };
+        let outbound = session.outbound.get_or_insert_default();
+        for message in messages {
+            self.stats.queued_messages += 1;
+            self.stats.queued_bytes += message.cost_bytes();
+            outbound.enqueue_scanned(Delivery {
+                qos: message.qos().min(subscription.options.qos),
+                message,
+                retain: true,
+                identifiers: Self::identifiers_of(subscription.identifier),
+                group: None,
+            });
+        }
+        if self.owner_at(&filter, done).is_none() {
+            self.finish_scan(slot);
         }
     }
 
-    /// Forgets the scans of a session that has no connection any more.
-    pub(crate) fn drop_waiting_scans(&mut self, slot: u32) {
-        self.retained.waiting.remove(&slot);
+    fn wait_for_scan_turn(&mut self, slot: u32) {
+        let Some(key) = self.session_key(slot) else {
+            return;
+        };
+        let session = self.sessions.get_mut(key);
+        if session.is_some_and(|session| session.scans.enter_queue()) {
+            self.retained.due.push_back(Due::Session(key));
+        }
+        self.call_scan_turn();
+    }
+
+    /// Lets the scans that wait go on after everything that is ready now has had its turn.
+    fn call_scan_turn(&mut self) {
+        if self.retained.turn == Turn::Idle {
+            self.retained.turn = Turn::Called;
+            let now = self.now.as_micros();
+            let tick = now - now % Wheel::<Timer>::TICK_MICROS;
+            self.timers
+                .schedule(Time::from_micros(tick), Timer::ScanTurn);
+        }
+    }
+
+    pub(crate) fn on_scan_turn(&mut self) {
+        self.retained.turn = Turn::Idle;
+        self.retained.steps = STEPS_PER_TURN;
+        for _ in 0..self.retained.due.len() {
+            if self.retained.steps == 0 {
+                break;
+            }
+            match self.retained.due.pop_front() {
+                Some(Due::Session(key)) => {
+                    let Some(session) = self.sessions.get_mut(key) else {
+                        continue;
+                    };
+                    session.scans.leave_queue();
+                    self.pump(key.slot);
+                }
+                Some(Due::Page { from, request }) => self.on_scan(from, request),
+                None => break,
+            }
+        }
+        if !self.retained.due.is_empty() {
+            self.call_scan_turn();
+        }
     }
 }

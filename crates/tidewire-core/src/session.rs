@@ -5,6 +5,7 @@ use crate::keys::{ConnKey, SessionKey};
 use crate::message::Origin;
 use crate::outbound::Outbound;
 use crate::qos2_ids::PacketIdSet;
+use crate::scans::Scans;
 use crate::subscriptions::Subscriptions;
 use crate::time::Time;
 use foldhash::fast::FixedState;
@@ -27,9 +28,7 @@ pub(crate) struct Session {
     /// Messages that may be in flight to the connected client at once.
     pub(crate) quota: u16,
     /// Retained scans whose results have to come before anything else.
-    pub(crate) scans: Vec<Scan>,
-    /// Names the next scan.
-    pub(crate) next_scan: u32,
+    pub(crate) scans: Scans,
     pub(crate) subscriptions: Subscriptions,
     /// How many of them are shared.
     pub(crate) shared_subscriptions: u32,
@@ -41,16 +40,6 @@ pub(crate) struct Session {
     pub(crate) will_due: Time,
 }
 
-/// A retained scan that other workers take part in.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) id: u32,
-    /// Answers still to come.
-    pub(crate) pending: u16,
-    /// The filter as subscribed, for the options that hold when the answers come.
-    pub(crate) filter: Box<str>,
-}
-
 impl Session {
     pub(crate) fn new(origin: Arc<Origin>, version: Version) -> Self {
         Self {
@@ -60,8 +49,7 @@ impl Session {
             expiry_secs: 0,
             ends: Time::NEVER,
             quota: u16::MAX,
-            scans: Vec::new(),
-            next_scan: 0,
+            scans: Scans::default(),
             subscriptions: Subscriptions::default(),
             shared_subscriptions: 0,
             outbound: None,

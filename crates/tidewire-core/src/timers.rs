@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     SessionEnds(SessionKey),
     /// The will of an absent client is due.
     WillDue(SessionKey),
+    /// Retained scans go on with the next turn's steps.
+    ScanTurn,
 }
 
 impl Core {
@@ -31,6 +33,7 @@ impl Core {
                 Timer::Answer(ticket) => self.on_answer_timeout(interest, ticket),
                 Timer::SessionEnds(key) => self.on_session_ends(interest, key),
                 Timer::WillDue(key) => self.on_will_due(interest, key),
+                Timer::ScanTurn => self.on_scan_turn(),
             }
         }
         self.fired = fired;

@@ -1,6 +1,7 @@
 //! The topic tree against a sorted map and a naive matcher.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use tidewire_core::route::filter_tree::FilterTree;
@@ -184,5 +185,76 @@ fn removing_a_hundred_thousand_topics_leaves_nothing_behind() {
             "{} bytes remain",
             tree.heap_bytes()
         );
+    }
+}
+
+/// All matches in parts of one to a few steps; `between` may change the tree after each part.
+fn found_in_parts(
+    tree: &mut TopicTree<u32>,
+    filter: &str,
+    steps_each: usize,
+    mut between: impl FnMut(&mut TopicTree<u32>),
+) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    let mut from = None;
+    loop {
+        let mut steps = steps_each;
+        from = tree.visit_from(filter, from.as_ref(), &mut steps, |topic, value| {
+            found.push((topic.to_owned(), *value));
+            ControlFlow::Continue(())
+        });
+        if from.is_none() {
+            return found;
+        }
+        between(tree);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_walk_in_parts_shows_what_a_whole_one_shows(
+        topics in prop::collection::vec(path(NAMES, 4), 0..40),
+        filter in path(LEVELS, 5),
+        steps in 1usize..5,
+    ) {
+        let mut tree = TopicTree::new(7);
+        for (number, topic) in (0..).zip(&topics) {
+            tree.insert(topic, number);
+        }
+        let whole = found(&tree, &filter);
+        prop_assert_eq!(found_in_parts(&mut tree, &filter, steps, |_| {}), whole);
+    }
+
+    #[test]
+    fn a_topic_that_stays_is_shown_once_however_the_tree_changes_between_parts(
+        kept in prop::collection::btree_set(path(NAMES, 4), 0..20),
+        passing in prop::collection::vec(path(NAMES, 4), 1..40),
+        filter in path(LEVELS, 5),
+        steps in 1usize..5,
+    ) {
+        let mut tree = TopicTree::new(7);
+        let passing: Vec<_> = passing.into_iter().filter(|topic| !kept.contains(topic)).collect();
+        for topic in passing.iter().chain(&kept) {
+            tree.insert(topic, 0);
+        }
+        let expected: Vec<_> = kept.iter().filter(|topic| naive_match(&filter, topic)).collect();
+        let mut turn = 0;
+        let mut shown: Vec<_> = found_in_parts(&mut tree, &filter, steps, |tree| {
+            turn += 1;
+            for (at, topic) in passing.iter().enumerate() {
+                // Every topic goes sooner or later; some come back for a while.
+                if turn < 200 && (turn + at) % 3 == 0 {
+                    tree.insert(topic, 0);
+                } else {
+                    tree.remove(topic);
+                }
+            }
+        })
+        .into_iter()
+        .map(|(topic, _)| topic)
+        .filter(|topic| kept.contains(topic))
+        .collect();
+        shown.sort();
+        prop_assert_eq!(shown.iter().collect::<Vec<_>>(), expected);
     }
 }

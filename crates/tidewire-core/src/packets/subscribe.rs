@@ -103,7 +103,7 @@ impl Core {
         mut pending: PendingSubscribe,
     ) {
         while let Some((filter, options)) = pending.filters.get(pending.reasons.len()).cloned() {
-            let reason = match self.check_filter(&filter, options) {
+            let reason = match self.check_filter(pending.reasons.len(), &filter, options) {
                 Err(reason) => reason,
                 Ok(()) if self.asks_for_subscribe(key) => {
                     let question = self.question_about(key, &filter, options);
@@ -123,8 +123,16 @@ impl Core {
         sayable(reason, PacketType::SubAck)
     }
 
-    fn check_filter(&self, filter: &str, options: SubscriptionOptions) -> Result<(), ReasonCode> {
+    fn check_filter(
+        &self,
+        place: usize,
+        filter: &str,
+        options: SubscriptionOptions,
+    ) -> Result<(), ReasonCode> {
         let limits = &self.config.limits;
+        if place >= limits.max_filters_per_subscribe as usize {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         let shared = topic::split_shared(filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
         let behind = shared.map_or(filter, |shared| shared.filter);
         if topic::levels(behind).count() > usize::from(limits.max_topic_levels) {
@@ -244,9 +252,7 @@ impl Core {
         };
         self.send_packet(key, &Packet::SubAck(suback));
         let slot = self.session_of(key);
-        for filter in pending.scans {
-            self.scan_retained(slot, &filter);
-        }
+        self.scan_retained(slot, pending.scans);
     }
 }
 

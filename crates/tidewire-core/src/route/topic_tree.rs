@@ -4,6 +4,8 @@
 //! what lies below one node; branches that the filter cannot reach are never touched. Children are linked in the
 //! order in which they came, so the order of a walk depends on history alone.
 
+use std::ops::ControlFlow;
+
 use super::filter_tree::arena::{Arena, Links, NONE, ROOT};
 use super::filter_tree::level::{LevelHash, split_level};
 use super::filter_tree::slots::Slots;
@@ -13,6 +15,17 @@ use super::filter_tree::slots::Slots;
 pub struct TopicTree<V> {
     nodes: Arena<TopicLinks>,
     values: Slots<V>,
+    /// Nodes that there have ever been.
+    births: u64,
+}
+
+/// A place in the order of a walk: behind one node, whether that still exists or not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor {
+    /// The text of the last node that was visited.
+    topic: Box<str>,
+    /// When each node on the way to it was made.
+    born: Box<[u64]>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,6 +38,8 @@ struct TopicLinks {
     previous: u32,
     /// The value of the topic that ends here.
     own: u32,
+    /// Rises from each child to the next younger one, so that a place among them outlasts the child that marks it.
+    born: u64,
 }
 
 impl Links for TopicLinks {
@@ -33,6 +48,7 @@ impl Links for TopicLinks {
         next: NONE,
         previous: NONE,
         own: NONE,
+        born: 0,
     };
 
     fn is_empty(&self) -> bool {
@@ -53,6 +69,7 @@ impl<V> TopicTree<V> {
         Self {
             nodes: Arena::new(LevelHash::new(seed)),
             values: Slots::new(),
+            births: 0,
         }
     }
 
@@ -98,14 +115,37 @@ impl<V> TopicTree<V> {
     ///
     /// `+` matches one level, `#` the rest and also the level before it; neither matches the first level of a topic
     /// that begins with `$`.
-    pub fn for_each_match(&self, filter: &str, visit: impl FnMut(&str, &V)) {
-        let walk = Walk {
+    pub fn for_each_match(&self, filter: &str, mut visit: impl FnMut(&str, &V)) {
+        let mut steps = usize::MAX;
+        self.visit_from(filter, None, &mut steps, |topic, value| {
+            visit(topic, value);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// [`TopicTree::for_each_match`] in parts: goes on behind `from`, and stops when `visit` breaks or `steps`, which
+    /// falls by one for each node, is used up. Returns where to go on, or nothing at the end.
+    ///
+    /// Between the parts the tree may change: a topic that is there all the time is shown exactly once. Where the
+    /// place's own node has gone, its siblings are counted through from the oldest, which costs steps too.
+    pub fn visit_from(
+        &self,
+        filter: &str,
+        from: Option<&Cursor>,
+        steps: &mut usize,
+        visit: impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> Option<Cursor> {
+        let mut walk = Walk {
             tree: self,
             levels: filter.split('/').collect(),
             steps: Vec::new(),
             topic: String::new(),
         };
-        walk.run(visit);
+        match from {
+            None => walk.go_below(ROOT, 0, None),
+            Some(cursor) => walk.go_behind(cursor, steps),
+        }
+        walk.run(steps, visit)
     }
 
     /// How many topics there are.
@@ -140,6 +180,9 @@ impl<V> TopicTree<V> {
 
     fn append_child(&mut self, parent: u32, level: &str) -> u32 {
         let added = self.nodes.add_child(parent, level);
+        self.births += 1;
+        let born = self.births;
+        self.link(added, |links| links.born = born);
         let oldest = self.first_child(parent);
         if oldest == NONE {
             self.link(parent, |links| links.first_child = added);
@@ -236,40 +279,133 @@ enum Asked<'w> {
     All,
 }
 
-impl<'w, V> Walk<'w, V> {
-    fn run(mut self, mut visit: impl FnMut(&str, &V)) {
-        self.go_below(ROOT, 0, None);
-        while let Some(step) = self.steps.pop() {
-            self.enter(step, &mut visit);
-        }
+impl Asked<'_> {
+    fn is_many(self) -> bool {
+        matches!(self, Self::Each | Self::All)
     }
 
-    fn enter(&mut self, step: Step, visit: &mut impl FnMut(&str, &V)) {
-        let Some(node) = self.tree.nodes.get(step.at) else {
-            return;
-        };
-        let asked = self.asked(step.depth);
-        if matches!(asked, Asked::Each | Asked::All) {
-            self.push(node.links.next, step.depth, step.above);
-            if step.above.is_none() && node.text.as_bytes().starts_with(b"$") {
-                return;
+    /// The level of the filter for the children of a node that answers this one at `depth`.
+    fn following(self, depth: usize) -> usize {
+        match self {
+            Self::All => depth,
+            _ => depth + 1,
+        }
+    }
+}
+
+/// Whether wildcards pass a node by: a first level that begins with `$`.
+fn is_hidden(above: Option<usize>, level: &str) -> bool {
+    above.is_none() && level.starts_with('$')
+}
+
+impl<'w, V> Walk<'w, V> {
+    fn run(
+        mut self,
+        steps: &mut usize,
+        mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> Option<Cursor> {
+        while let Some(step) = self.steps.pop() {
+            *steps = steps.saturating_sub(1);
+            let shown = self.enter(step, &mut visit);
+            let stop = shown.is_break() || *steps == 0;
+            if stop && !self.steps.is_empty() {
+                return Some(self.cursor_at(step.at));
             }
         }
-        self.topic.truncate(step.above.unwrap_or(0));
-        if step.above.is_some() {
-            self.topic.push('/');
-        }
-        self.topic.push_str(node.text.as_str());
-        let following = match asked {
-            Asked::All => step.depth,
-            _ => step.depth + 1,
+        None
+    }
+
+    fn enter(
+        &mut self,
+        step: Step,
+        visit: &mut impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some(node) = self.tree.nodes.get(step.at) else {
+            return ControlFlow::Continue(());
         };
+        let asked = self.asked(step.depth);
+        if asked.is_many() {
+            self.push(node.links.next, step.depth, step.above);
+        }
+        self.spell(step.above, node.text.as_str());
+        if asked.is_many() && is_hidden(step.above, node.text.as_str()) {
+            return ControlFlow::Continue(());
+        }
+        let following = asked.following(step.depth);
+        let mut shown = ControlFlow::Continue(());
         if matches!(self.asked(following), Asked::End | Asked::All)
             && let Some(value) = self.tree.values.get(node.links.own)
         {
-            visit(&self.topic, value);
+            shown = visit(&self.topic, value);
         }
         self.go_below(step.at, following, Some(self.topic.len()));
+        shown
+    }
+
+    /// Makes `topic` the text of a node.
+    fn spell(&mut self, above: Option<usize>, level: &str) {
+        self.topic.truncate(above.unwrap_or(0));
+        if above.is_some() {
+            self.topic.push('/');
+        }
+        self.topic.push_str(level);
+    }
+
+    fn cursor_at(self, mut at: u32) -> Cursor {
+        let mut born = Vec::new();
+        while at != ROOT
+            && let Some(node) = self.tree.nodes.get(at)
+        {
+            born.push(node.links.born);
+            at = node.parent;
+        }
+        born.reverse();
+        Cursor {
+            topic: self.topic.into(),
+            born: born.into(),
+        }
+    }
+
+    /// Plans what a walk that stopped at a cursor had planned, with the younger siblings of each level.
+    fn go_behind(&mut self, cursor: &Cursor, steps: &mut usize) {
+        let (mut at, mut depth, mut above) = (ROOT, 0, None);
+        for (level, born) in cursor.topic.split('/').zip(&cursor.born) {
+            let asked = self.asked(depth);
+            let child = self.tree.nodes.child(at, level);
+            let links = child.and_then(|child| self.tree.nodes.get(child));
+            let Some((child, node)) = child.zip(links.filter(|node| node.links.born == *born))
+            else {
+                if asked.is_many() {
+                    let younger = self.younger_child(at, *born, steps);
+                    self.push(younger, depth, above);
+                } else {
+                    // A new node of the same name: all of it is new.
+                    self.go_below(at, depth, above);
+                }
+                return;
+            };
+            if asked.is_many() {
+                self.push(node.links.next, depth, above);
+                if is_hidden(above, level) {
+                    return;
+                }
+            }
+            self.spell(above, level);
+            (at, depth, above) = (child, asked.following(depth), Some(self.topic.len()));
+        }
+        self.go_below(at, depth, above);
+    }
+
+    /// The oldest child of `parent` that is younger than `born`.
+    fn younger_child(&self, parent: u32, born: u64, steps: &mut usize) -> u32 {
+        let mut at = self.tree.first_child(parent);
+        while let Some(node) = self.tree.nodes.get(at)
+            && node.links.born <= born
+        {
+            *steps = steps.saturating_sub(1);
+            at = node.links.next;
+        }
+        at
     }
 
     /// Plans the visit of the children of `at` that level `depth` of the filter asks for.

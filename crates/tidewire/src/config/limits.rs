@@ -188,6 +188,12 @@ pub(super) static KEYS: &[Key] = &[
         "Levels of a topic name or filter: the parts between slashes."
     ),
     number!(
+        max_filters_per_subscribe,
+        (1, 4_294_967_295),
+        "filters",
+        "Topic filters of one SUBSCRIBE that are looked at; those beyond are refused in SUBACK."
+    ),
+    number!(
         max_subscriptions_per_session,
         (1, 4_294_967_295),
         "subscriptions",
