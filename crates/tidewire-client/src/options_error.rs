@@ -60,7 +60,7 @@ impl fmt::Display for OptionsError {
 
 impl std::error::Error for OptionsError {}
 
-/// Why [`Builder::connect`] returned no client.
+/// Why [`Builder::connect`](crate::Builder::connect) returned no client.
 #[derive(Clone, Debug)]
 pub enum StartError {
     /// The options cannot be.
