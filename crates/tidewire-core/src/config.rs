@@ -148,6 +148,8 @@ pub struct Limits {
     pub max_filters_per_subscribe: u32,
     /// Subscriptions of one session.
     pub max_subscriptions_per_session: u32,
+    /// Shared subscriptions of one session, which count among its subscriptions too.
+    pub max_shared_subscriptions_per_session: u32,
     /// Sessions of one worker, connected or not.
     pub max_sessions: u32,
     /// Retained messages of one worker.
@@ -190,6 +192,7 @@ impl Default for Limits {
             max_topic_levels: 128,
             max_filters_per_subscribe: 1_024,
             max_subscriptions_per_session: 200_000,
+            max_shared_subscriptions_per_session: 1_000,
             max_sessions: 1_000_000,
             max_retained_messages: 1_000_000,
             max_retained_bytes: 1024 * 1024 * 1024,

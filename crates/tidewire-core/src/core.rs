@@ -82,7 +82,7 @@ impl Core {
                 config.limits.route_cache_bytes,
             ),
             retained: Retained::new(seed ^ 5),
-            groups: Groups::default(),
+            groups: Groups::new(seed ^ 6),
             fenced: BTreeMap::new(),
             timers: Wheel::new(),
             fired: Vec::new(),

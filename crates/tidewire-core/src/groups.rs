@@ -10,8 +10,8 @@ use crate::message::{Message, Parts};
 use crate::outbound::Delivery;
 use crate::output::Output;
 use crate::route::interest::{Change, Interest, InterestChange};
-use crate::shared::{GroupMark, Member, MemberOptions, Presence, Waiting};
-use tidewire_codec::{Qos, topic};
+use crate::shared::{Counting, GroupKey, GroupMark, Member, MemberOptions, Presence, Waiting};
+use tidewire_codec::Qos;
 
 /// The number of attempts that tells a member to queue a message for which nobody has room.
 const LAST_CHANCE: u16 = u16::MAX;
@@ -40,12 +40,13 @@ impl Core {
         };
         let owner = self.group_home(share, filter);
         if entering {
+            self.groups.homes.entered(slot, owner);
             self.change_interest(filter, owner, Change::Gained);
         }
         if owner == self.config.worker {
-            self.on_join(share, filter, member, options, Presence::Online);
+            self.on_join(share, filter, member, options);
         } else {
-            let (share, filter, presence) = (share.into(), filter.into(), Presence::Online);
+            let (share, filter) = (share.into(), filter.into());
             self.outbox.send(
                 owner,
                 Item::Join {
@@ -53,7 +54,6 @@ impl Core {
                     filter,
                     member,
                     options,
-                    presence,
                 },
             );
         }
@@ -65,6 +65,7 @@ impl Core {
             return;
         };
         let owner = self.group_home(share, filter);
+        self.groups.homes.left(slot, owner);
         self.change_interest(filter, owner, Change::Lost);
         if owner == self.config.worker {
             self.on_leave(share, filter, member);
@@ -80,42 +81,16 @@ impl Core {
         }
     }
 
-    /// A client has come or gone: the groups of its session must know.
+    /// A client has come or gone: the owners of its session's groups must know, each once.
     pub(crate) fn announce_presence(&mut self, key: SessionKey, presence: Presence) {
-        let Some(session) = self
-            .sessions
-            .get(key)
-            .filter(|session| session.shared_subscriptions > 0)
-        else {
-            return;
-        };
-        let shared: Vec<Box<str>> = session
-            .subscriptions
-            .filters()
-            .filter(|filter| filter.starts_with("$share/"))
-            .map(Box::from)
-            .collect();
         let Some(member) = self.address_of(key.slot) else {
             return;
         };
-        for subscribed in shared {
-            let Ok(Some(parts)) = topic::split_shared(&subscribed) else {
-                continue;
-            };
-            let owner = self.group_home(parts.share, parts.filter);
+        for owner in self.groups.homes.of(key.slot) {
             if owner == self.config.worker {
-                self.on_presence(parts.share, parts.filter, member, presence);
+                self.on_presence(member, presence);
             } else {
-                let (share, filter) = (parts.share.into(), parts.filter.into());
-                self.outbox.send(
-                    owner,
-                    Item::Presence {
-                        share,
-                        filter,
-                        member,
-                        presence,
-                    },
-                );
+                self.outbox.send(owner, Item::Presence { member, presence });
             }
         }
     }
@@ -126,34 +101,24 @@ impl Core {
         filter: &str,
         member: SessionAddress,
         options: MemberOptions,
-        presence: Presence,
     ) {
         let (key, new) = self.groups.get_or_make(share, filter);
         if new {
-            self.index
-                .get_or_insert(filter)
-                .groups
-                .get_or_insert_default()
-                .push(key.slot);
+            let place = self.index.get_or_insert(filter).add_group(key.slot);
+            self.groups.set_place_in_entry(key.slot, place);
             self.epochs.bump(filter);
         }
-        let Some(group) = self.groups.get_mut(key) else {
-            return;
-        };
-        if group.join(member, options, presence) {
+        if self.groups.join(key, member, options) {
             self.stats.shared_members += 1;
         }
-        self.serve_waiting(key.slot);
+        self.serve_waiting(key);
     }
 
     pub(crate) fn on_leave(&mut self, share: &str, filter: &str, member: SessionAddress) {
         let Some(key) = self.groups.find(share, filter) else {
             return;
         };
-        let Some(group) = self.groups.get_mut(key) else {
-            return;
-        };
-        if group.leave(member) {
+        if self.groups.leave(key, member) {
             self.stats.shared_members -= 1;
         }
         let Some(mut group) = self.groups.remove_if_empty(key) else {
@@ -162,11 +127,8 @@ impl Core {
         let (waiting, bytes) = group.take_waiting();
         self.uncount_waiting(waiting.len(), bytes);
         if let Some(entry) = self.index.get_mut(group.filter()) {
-            if let Some(groups) = entry.groups.as_mut() {
-                groups.retain(|slot| *slot != key.slot);
-                if groups.is_empty() {
-                    entry.groups = None;
-                }
+            if let Some(moved) = entry.remove_group(group.place_in_entry) {
+                self.groups.set_place_in_entry(moved, group.place_in_entry);
             }
             if entry.is_empty() {
                 self.index.remove(group.filter());
@@ -175,22 +137,9 @@ impl Core {
         self.epochs.bump(group.filter());
     }
 
-    pub(crate) fn on_presence(
-        &mut self,
-        share: &str,
-        filter: &str,
-        member: SessionAddress,
-        presence: Presence,
-    ) {
-        let Some(key) = self.groups.find(share, filter) else {
-            return;
-        };
-        let Some(group) = self.groups.get_mut(key) else {
-            return;
-        };
-        group.set_presence(member, presence);
-        if presence == Presence::Online {
-            self.serve_waiting(key.slot);
+    pub(crate) fn on_presence(&mut self, member: SessionAddress, presence: Presence) {
+        for group in self.groups.set_presence(member, presence) {
+            self.serve_waiting(group);
         }
     }
 
@@ -216,18 +165,13 @@ impl Core {
         let Some(key) = self.groups.key_of(slot) else {
             return;
         };
-        let Some(group) = self.groups.get_mut(key) else {
-            return;
-        };
+        let strategy = self.config.shared_strategy;
         let mut candidates = std::mem::take(&mut self.candidates);
-        group.candidates(self.config.shared_strategy, parts, &mut candidates);
-        let mark = GroupMark {
-            owner: self.config.worker,
-            group: key,
-        };
+        self.groups
+            .candidates(key, strategy, parts, &mut candidates);
         let asked = usize::from(attempt);
         // The turn has gone on to the next member already; other strategies name the same first one again.
-        let skip = if self.config.shared_strategy == SharedStrategy::RoundRobin {
+        let skip = if strategy == SharedStrategy::RoundRobin {
             0
         } else {
             asked
@@ -236,9 +180,14 @@ impl Core {
             .iter()
             .skip(skip)
             .take(candidates.len().saturating_sub(asked));
-        let taken = others.any(|member| self.offer(member, mark, parts, message, attempt))
+        let worker = self.config.worker;
+        let here = |member: &&Member| member.address.worker == worker;
+        let mut again = candidates.iter().filter(here).take(asked);
+        let taken = others.any(|member| self.offer(member, key, parts, message, attempt))
+            // While others were asked by mail, a member of this worker may have found room.
+            || again.any(|member| self.offer(member, key, parts, message, attempt))
             // Nobody has room at once: the first in turn queues it.
-            || candidates.first().is_some_and(|member| self.force(member, mark, parts, message));
+            || candidates.first().is_some_and(|member| self.force(member, key, parts, message));
         self.candidates = candidates;
         if !taken {
             self.keep_for_group(slot, parts, message);
@@ -249,14 +198,14 @@ impl Core {
     fn offer(
         &mut self,
         member: &Member,
-        mark: GroupMark,
+        group: GroupKey,
         parts: &Parts<'_>,
         message: &mut Option<Message>,
         attempt: u16,
     ) -> bool {
         let qos = parts.qos.min(member.options.qos);
         if member.address.worker != self.config.worker {
-            let delivery = self.group_delivery(member, mark, parts, message);
+            let delivery = self.group_delivery(member, group, parts, message);
             let session = member.address.key;
             let item = Item::GroupDelivery {
                 session,
@@ -264,7 +213,6 @@ impl Core {
                 attempt: attempt + 1,
             };
             self.outbox.send(member.address.worker, item);
-            self.group_started(mark, member.address);
             return true;
         }
         match self.readiness(member.address.key.slot, qos) {
@@ -282,8 +230,7 @@ impl Core {
                 true
             }
             Readiness::Now(key) => {
-                let delivery = self.group_delivery(member, mark, parts, message);
-                self.group_started(mark, member.address);
+                let delivery = self.group_delivery(member, group, parts, message);
                 self.send_first(member.address.key.slot, key, delivery);
                 true
             }
@@ -291,44 +238,63 @@ impl Core {
         }
     }
 
-    /// Puts a message into the queue of a member that is connected but has no room at the moment.
+    /// Gives a message to a member that had no room when it was asked: it sends it if it has some by now, and queues it
+    /// if not.
     fn force(
         &mut self,
         member: &Member,
-        mark: GroupMark,
+        group: GroupKey,
         parts: &Parts<'_>,
         message: &mut Option<Message>,
     ) -> bool {
-        let delivery = self.group_delivery(member, mark, parts, message);
-        self.group_started(mark, member.address);
-        if member.address.worker == self.config.worker {
-            self.enqueue(member.address.key.slot, delivery);
+        let delivery = self.group_delivery(member, group, parts, message);
+        let SessionAddress { worker, key } = member.address;
+        if worker == self.config.worker {
+            let readiness = self.readiness(key.slot, delivery.qos);
+            self.hand_over(key.slot, readiness, delivery);
         } else {
             let item = Item::GroupDelivery {
-                session: member.address.key,
+                session: key,
                 delivery,
                 attempt: LAST_CHANCE,
             };
-            self.outbox.send(member.address.worker, item);
+            self.outbox.send(worker, item);
         }
         true
     }
 
+    /// A delivery to a member, which the group counts from here on if anybody wants to know.
     fn group_delivery(
         &mut self,
         member: &Member,
-        mark: GroupMark,
+        group: GroupKey,
         parts: &Parts<'_>,
         message: &mut Option<Message>,
     ) -> Delivery {
         let whole = self.message_of(parts, message.as_ref());
         *message = Some(whole.clone());
+        let qos = parts.qos.min(member.options.qos);
+        let counts = self.config.shared_strategy == SharedStrategy::LeastInFlight;
+        let counting = if counts && qos > Qos::AtMostOnce {
+            Counting::Counted
+        } else {
+            Counting::Uncounted
+        };
+        if counting == Counting::Counted
+            && let Some(group) = self.groups.get_mut(group)
+        {
+            group.started(member.address);
+        }
         Delivery {
             message: whole,
-            qos: parts.qos.min(member.options.qos),
+            qos,
             retain: parts.retain && member.options.retain_as_published,
             identifiers: Self::identifiers_of(member.options.identifier),
-            group: Some(mark),
+            group: Some(GroupMark {
+                owner: self.config.worker,
+                group,
+                counting,
+            }),
         }
     }
 
@@ -356,23 +322,19 @@ impl Core {
     }
 
     /// A member is back: what waited for one goes out.
-    fn serve_waiting(&mut self, slot: u32) {
-        let Some(key) = self.groups.key_of(slot) else {
+    fn serve_waiting(&mut self, key: GroupKey) {
+        let waits = |group: &&mut crate::shared::Group| group.is_waiting();
+        let Some(group) = self.groups.get_mut(key).filter(waits) else {
             return;
         };
-        let Some(group) = self.groups.get_mut(key) else {
-            return;
-        };
-        if !group.has_online_member() {
-            return;
-        }
         let (waiting, bytes) = group.take_waiting();
         self.uncount_waiting(waiting.len(), bytes);
         for message in waiting {
             if message.parts().is_expired(self.now) {
                 self.stats.dropped_expired += 1;
             } else {
-                self.pick_member(slot, &message.parts(), &mut Some(message.clone()), 0);
+                let parts = message.parts();
+                self.pick_member(key.slot, &parts, &mut Some(message.clone()), 0);
             }
         }
     }
@@ -457,15 +419,10 @@ impl Core {
         for delivery in returned {
             self.stats.queued_messages = self.stats.queued_messages.saturating_sub(1);
             self.uncharge(&delivery.message);
+            self.group_finished(key.slot, delivery.group);
             if let Some(mark) = delivery.group {
                 self.return_to_group(interest, mark, delivery.message, 0);
             }
-        }
-    }
-
-    fn group_started(&mut self, mark: GroupMark, member: SessionAddress) {
-        if let Some(group) = self.groups.get_mut(mark.group) {
-            group.started(member);
         }
     }
 
@@ -478,11 +435,12 @@ impl Core {
     }
 
     fn group_finished_at(&mut self, mark: GroupMark, member: SessionAddress) {
+        if mark.counting == Counting::Uncounted {
+            return;
+        }
         if mark.owner == self.config.worker {
-            if let Some(group) = self.groups.get_mut(mark.group) {
-                group.finished(member);
-            }
-        } else if self.config.shared_strategy == SharedStrategy::LeastInFlight {
+            self.on_group_finished(mark, member);
+        } else {
             self.outbox
                 .send(mark.owner, Item::GroupFinished { mark, member });
         }

@@ -117,7 +117,6 @@ pub(crate) enum Item {
         filter: Box<str>,
         member: SessionAddress,
         options: MemberOptions,
-        presence: Presence,
     },
     /// A member leaves.
     Leave {
@@ -125,10 +124,8 @@ pub(crate) enum Item {
         filter: Box<str>,
         member: SessionAddress,
     },
-    /// A member's client has come or gone.
+    /// A session's client has come or gone: for all groups of the receiver's that it is in.
     Presence {
-        share: Box<str>,
-        filter: Box<str>,
         member: SessionAddress,
         presence: Presence,
     },

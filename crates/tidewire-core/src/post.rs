@@ -75,21 +75,15 @@ impl Core {
                 filter,
                 member,
                 options,
-                presence,
             } => {
-                self.on_join(&share, &filter, member, options, presence);
+                self.on_join(&share, &filter, member, options);
             }
             Item::Leave {
                 share,
                 filter,
                 member,
             } => self.on_leave(&share, &filter, member),
-            Item::Presence {
-                share,
-                filter,
-                member,
-                presence,
-            } => self.on_presence(&share, &filter, member, presence),
+            Item::Presence { member, presence } => self.on_presence(member, presence),
             Item::GroupDelivery {
                 session,
                 delivery,

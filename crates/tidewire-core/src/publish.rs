@@ -298,7 +298,7 @@ impl Core {
             entry.for_each(|subscriber| {
                 targets.push(Target::of(subscriber));
             });
-            groups.extend(entry.groups.iter().flat_map(|slots| slots.iter()));
+            groups.extend(entry.groups());
         });
         merge_targets(targets);
         if self.config.workers > 1 {

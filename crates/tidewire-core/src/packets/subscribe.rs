@@ -182,12 +182,17 @@ impl Core {
     ) -> ReasonCode {
         let slot = self.session_of(key);
         let limit = self.config.limits.max_subscriptions_per_session as usize;
+        let shared_limit = self.config.limits.max_shared_subscriptions_per_session;
         let identifier = pending.identifier;
         let Some(session) = self.sessions.in_slot_mut(slot) else {
             return ReasonCode::UnspecifiedError;
         };
         let known = session.subscriptions.get(filter).is_some();
         if !known && session.subscriptions.len() >= limit {
+            return ReasonCode::QuotaExceeded;
+        }
+        let shared = topic::split_shared(filter).ok().flatten();
+        if !known && shared.is_some() && session.shared_subscriptions >= shared_limit {
             return ReasonCode::QuotaExceeded;
         }
         session.subscriptions.insert(
@@ -197,7 +202,7 @@ impl Core {
                 identifier,
             },
         );
-        if let Ok(Some(shared)) = topic::split_shared(filter) {
+        if let Some(shared) = shared {
             session.shared_subscriptions += u32::from(!known);
             let member = MemberOptions {
                 qos: options.qos,

@@ -24,7 +24,7 @@ pub(crate) struct FilterEntry {
         clippy::box_collection,
         reason = "8 bytes in every filter's entry instead of 24"
     )]
-    pub(crate) groups: Option<Box<Vec<u32>>>,
+    groups: Option<Box<Vec<u32>>>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +92,31 @@ impl FilterEntry {
             self.subscribers = Subscribers::None;
         }
         now_empty
+    }
+
+    /// Enters a shared group; returns its place, which the group keeps so that it can be taken out without a search.
+    pub(crate) fn add_group(&mut self, group: u32) -> usize {
+        let groups = self.groups.get_or_insert_default();
+        groups.push(group);
+        groups.len() - 1
+    }
+
+    /// Takes out the group at a place; returns the group that is there now, if one has moved.
+    pub(crate) fn remove_group(&mut self, place: usize) -> Option<u32> {
+        let groups = self.groups.as_mut()?;
+        if place < groups.len() {
+            groups.swap_remove(place);
+        }
+        let moved = groups.get(place).copied();
+        if groups.is_empty() {
+            self.groups = None;
+        }
+        moved
+    }
+
+    /// Slots of the shared groups with this filter that this worker owns.
+    pub(crate) fn groups(&self) -> &[u32] {
+        self.groups.as_deref().map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Subscriber)) {

@@ -85,7 +85,7 @@ limits! {
         close_timeout_secs max_client_id_bytes max_keep_alive_secs max_session_expiry_secs receive_maximum
         max_inflight_messages max_queued_messages max_queued_bytes max_outbound_bytes max_worker_bytes
         topic_alias_maximum max_outbound_topic_aliases max_topic_levels max_filters_per_subscribe
-        max_subscriptions_per_session
+        max_subscriptions_per_session max_shared_subscriptions_per_session
         max_sessions max_retained_messages max_retained_bytes route_cache_slots route_cache_bytes max_will_delay_secs;
     switches:
         retain_available wildcard_subscription_available shared_subscription_available;

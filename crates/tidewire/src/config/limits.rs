@@ -200,6 +200,12 @@ pub(super) static KEYS: &[Key] = &[
         "Subscriptions of one session."
     ),
     number!(
+        max_shared_subscriptions_per_session,
+        (1, 4_294_967_295),
+        "subscriptions",
+        "Shared subscriptions of one session, which count among its subscriptions too."
+    ),
+    number!(
         max_sessions,
         (1, 4_294_967_295),
         "sessions",
