@@ -79,7 +79,7 @@ impl<T> Mailbox<T> {
         // As in `ring`: the worker sets `closed` before it empties the box a last time.
         fence(Ordering::SeqCst);
         if self.closed.load(Ordering::Relaxed) {
-            while self.mail.pop().is_some() {}
+            self.empty();
         }
     }
 
@@ -88,7 +88,7 @@ impl<T> Mailbox<T> {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        while self.mail.pop().is_some() {}
+        self.empty();
     }
 
     /// Wakes the worker if it sleeps. Of several who ring at once only one pays for the wake-up.
@@ -109,6 +109,11 @@ impl<T> Mailbox<T> {
             self.backlog_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         mail
+    }
+
+    /// Throws away what waits, by the one way out: whoever holds back because of it goes on.
+    fn empty(&self) {
+        while self.take().is_some() {}
     }
 
     /// Whether the worker has ended.
@@ -225,5 +230,46 @@ mod tests {
         mailbox.post(Mail::Spent(Batch::default()));
         mailbox.post(Mail::Spent(Batch::default()));
         assert_eq!(rung.try_iter().count(), 1);
+    }
+
+    /// Others hold back while a backlog waits here: one that a worker left behind when it ended once held them up until
+    /// the shutdown's deadline.
+    #[test]
+    fn a_closed_box_has_no_backlog() {
+        let mailbox: Mailbox<()> = Mailbox::new(|| {});
+        let batch = || Mail::Batch {
+            from: tidewire_core::WorkerId(1),
+            batch: filled_batch(),
+        };
+        mailbox.put(batch());
+        assert!(mailbox.backlog() > 0 && mailbox.backlog_bytes() > 0);
+        mailbox.close();
+        assert_eq!((mailbox.backlog(), mailbox.backlog_bytes()), (0, 0));
+        mailbox.put(batch());
+        assert_eq!((mailbox.backlog(), mailbox.backlog_bytes()), (0, 0));
+    }
+
+    /// Mail as a core of two makes it: a retained message of the server's own for a topic that the other one owns.
+    fn filled_batch() -> Batch {
+        let config = tidewire_core::Config {
+            workers: 2,
+            ..tidewire_core::Config::default()
+        };
+        let mut core = tidewire_core::Core::new(config);
+        let interest = tidewire_core::Interest::new(0);
+        for number in 0..64 {
+            let message = tidewire_core::ServerPublish {
+                topic: format!("t/{number}").into(),
+                payload: b"x".as_slice().into(),
+                qos: tidewire_codec::Qos::AtMostOnce,
+                retain: true,
+            };
+            let command = tidewire_core::Command::Publish(message);
+            let input = tidewire_core::Input::Command(command);
+            core.handle(tidewire_core::Time::ZERO, &interest, input);
+        }
+        core.take_mail()
+            .expect("half of the topics are elsewhere")
+            .1
     }
 }

@@ -603,6 +603,113 @@ fn a_gate_holds_no_more_than_one_buffer() {
     );
 }
 
+/// Nobody answers, so whoever has said CONNECT waits at the gate: what an unadmitted peer can make the broker hold is one
+/// buffer, whatever it announces and sends.
+#[test]
+fn a_stranger_at_a_gate_cannot_have_a_packet_collected_that_no_stranger_may_send() {
+    for announced in [300_000usize, 0x0FFF_FFFF] {
+        let waiting = Arc::new(Mutex::new(Vec::new()));
+        let mut make = |_| -> Box<dyn Answerer> {
+            Box::new(Slow {
+                waiting: Arc::clone(&waiting),
+                asked: 0,
+            })
+        };
+        let mut sim = Simulation::with_answerers(&settings(1), 1, Pieces::Whole, &mut make);
+        let client = sim.connect();
+        let large = publish("t", &vec![7; announced.min(300_000)]);
+        let mut bytes = connect("gated");
+        if announced > 300_000 {
+            bytes.extend([0x30, 0xFF, 0xFF, 0xFF, 0x7F]);
+        }
+        bytes.extend(&large);
+        let before = sim.transport_calls();
+        sim.send(client, &bytes);
+        sim.settle();
+        if announced > 300_000 {
+            assert!(sim.is_closed(client), "no client may send so much");
+            continue;
+        }
+        assert_eq!(sim.transport_calls() - before, 1, "one read, no more");
+        // Admitted, it may: the packet is collected now.
+        let answers = std::mem::take(&mut *waiting.lock().unwrap());
+        for (port, ticket, answer) in answers {
+            port.answer(ticket, answer);
+        }
+        sim.settle();
+        assert_eq!(sim.take_received(client), CONNACK);
+        sim.send(client, PINGREQ);
+        sim.settle();
+        for (port, ticket, answer) in std::mem::take(&mut *waiting.lock().unwrap()) {
+            port.answer(ticket, answer);
+        }
+        sim.settle();
+        assert_eq!(sim.take_received(client), PINGRESP);
+    }
+}
+
+/// What stands behind a CONNECT that moves is looked at by the new worker at once: once it was collected in whole before.
+#[test]
+fn a_packet_beyond_the_limit_behind_a_moving_connect_ends_its_connection_at_its_header() {
+    for header in [
+        [0x30, 0xFF, 0xFF, 0xFF, 0x7F],
+        [0x30, 0xFF, 0xFF, 0xFF, 0xFF],
+    ] {
+        let mut sim = simulation(4, 1, Pieces::Whole);
+        let clients: Vec<_> = (0..16)
+            .map(|n| {
+                let client = sim.connect();
+                let mut bytes = connect(&format!("client-{n}"));
+                bytes.extend(header);
+                sim.send(client, &bytes);
+                client
+            })
+            .collect();
+        sim.settle();
+        for client in clients {
+            assert_eq!(sim.take_received(client), CONNACK);
+            assert!(sim.is_closed(client));
+        }
+    }
+}
+
+/// Clients that published once and went while the memory budget paused them once stayed for ever.
+#[test]
+fn a_paused_connection_notices_that_its_peer_has_gone() {
+    let limits = Limits {
+        max_worker_bytes: 100_000,
+        pause_timeout_secs: 3_600,
+        ..Limits::default()
+    };
+    for seed in 0..5 {
+        let settings = Settings {
+            limits: limits.clone(),
+            ..settings(1)
+        };
+        let mut sim = Simulation::new(&settings, seed, Pieces::Seeded);
+        let slow = subscriber(&mut sim, "slow", "t", 0);
+        sim.stop_reading(slow);
+        let flood = enter_sim(&mut sim, "flood");
+        for _ in 0..400 {
+            sim.send(flood, &publish("t", &[0; 1_000]));
+        }
+        sim.settle();
+        let paused = sim.stats().publishers_paused;
+        assert!(paused > 0);
+        for n in 0..50 {
+            let client = enter_sim(&mut sim, &format!("c{n}"));
+            sim.send(client, &publish("t", b"x"));
+            if n % 2 == 0 {
+                sim.settle();
+            }
+            sim.close(client);
+        }
+        sim.settle();
+        assert!(sim.stats().publishers_paused > paused);
+        assert_eq!(sim.stats().connections, 2, "seed {seed}");
+    }
+}
+
 /// The operating system has no descriptor left: one try each quarter of a second, and everybody is let in once it has.
 #[test]
 fn refused_accepts_are_retried_at_leisure() {

@@ -75,6 +75,14 @@ impl Core {
         self.outputs.push_back(Output::Ask { ticket, question });
     }
 
+    /// The question that holds a connection is no longer of interest, because the connection ends: what it keeps goes with
+    /// it, and its answer will find nobody.
+    pub(crate) fn drop_question(&mut self, conn: ConnKey) {
+        let gate = self.conns.get_mut(conn).and_then(|conn| conn.gate.take());
+        let pending = gate.and_then(|ticket| self.asks.pending.remove(&ticket.0));
+        self.stats.questions_dropped += u64::from(pending.is_some());
+    }
+
     pub(crate) fn on_answer(&mut self, interest: &Interest, ticket: Ticket, answer: Answer) {
         let Some(pending) = self.asks.pending.remove(&ticket.0) else {
             return;

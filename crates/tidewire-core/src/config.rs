@@ -136,8 +136,14 @@ pub struct Limits {
     /// Encoded bytes that wait for one connection's socket; QoS 0 beyond it is dropped and counted, and a client that lets so
     /// many answers wait is not read.
     pub max_outbound_bytes: u32,
-    /// Bytes that one worker may hold for its peers in all; beyond it publishers are paused.
+    /// Bytes that one worker may hold for its peers in all: for sockets to take, in flight and in queues. Beyond half of it
+    /// nothing more is queued for sessions whose client is away. Beyond it publishers to whom nothing is owed are
+    /// paused for at most `pause_timeout_secs`, and a receiver that is behind (16 KiB waiting, or 16 messages in
+    /// flight and 16 KiB behind them) gets no more, as if its own queue were full: dropped and counted.
     pub max_worker_bytes: u64,
+    /// Longest pause of publishers while a worker holds more than `max_worker_bytes`; afterwards they go on, and are
+    /// paused again only when a tenth of that has been free in between.
+    pub pause_timeout_secs: u32,
     /// Topic aliases that a client may use towards the broker.
     pub topic_alias_maximum: u16,
     /// Topic aliases that the broker uses towards a client that allows them.
@@ -187,6 +193,8 @@ impl Default for Limits {
             max_queued_bytes: 64 * 1024 * 1024,
             max_outbound_bytes: 4 * 1024 * 1024,
             max_worker_bytes: 1024 * 1024 * 1024,
+            // Shorter than the time that clients commonly wait for an acknowledgement or an answer to their ping.
+            pause_timeout_secs: 5,
             topic_alias_maximum: 64,
             max_outbound_topic_aliases: 64,
             max_topic_levels: 128,

@@ -33,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) owed: bool,
     /// Held by the worker's memory budget.
     pub(crate) paused: bool,
+    /// The peer has ended its stream: the memory budget does not hold it any more.
+    pub(crate) ended: bool,
     /// Held because its client does not read what it is answered.
     pub(crate) choked: bool,
     /// Slot of the session while live.
@@ -82,6 +84,7 @@ impl Conn {
             gate: None,
             owed: false,
             paused: false,
+            ended: false,
             choked: false,
             session: u32::MAX,
             last_route: NO_ROUTE,

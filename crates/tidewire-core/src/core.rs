@@ -1,6 +1,7 @@
 //! The core as a whole: its state, its entrance and its exits.
 
 use crate::asks::Asks;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::conn::{Conn, Conns, Failure, Phase};
 use crate::input::Input;
@@ -57,8 +58,7 @@ pub struct Core {
     pub(crate) stats: Stats,
     /// Bytes in all outbound queues of connections.
     pub(crate) outbound_bytes: u64,
-    /// Publishers that wait for the memory budget.
-    pub(crate) paused: Vec<ConnKey>,
+    pub(crate) budget: Budget,
     pub(crate) stopping: bool,
     /// State of the generator of client ids.
     pub(crate) random: u64,
@@ -96,7 +96,7 @@ impl Core {
             candidates: Vec::new(),
             stats: Stats::default(),
             outbound_bytes: 0,
-            paused: Vec::new(),
+            budget: Budget::default(),
             stopping: false,
             random: seed ^ 0x9e37_79b9_7f4a_7c15,
             home: FixedState::with_seed(config.home_seed),
@@ -114,15 +114,18 @@ impl Core {
         match input {
             Input::Bytes { conn, bytes } => used = self.on_bytes(interest, conn, bytes),
             Input::Open { conn, peer } => self.on_open(conn, peer),
-            Input::Closed { conn, end } => self.on_closed(interest, conn, end),
+            Input::Closed { conn, end } => {
+                self.drop_question(conn);
+                self.on_closed(interest, conn, end);
+            }
             Input::Adopt { conn, admission } => self.on_adopt(interest, conn, *admission),
             Input::Mail { from, batch } => self.on_mail(interest, from, batch),
             Input::Answer { ticket, answer } => self.on_answer(interest, ticket, answer),
             Input::Timeout => self.on_timeout(interest),
             Input::Command(command) => self.on_command(interest, command),
         }
-        // An acknowledgement, an end or a takeover may have freed what paused publishers wait for.
-        self.release_paused();
+        // A message may have been too much; an acknowledgement, an end or a takeover may have freed what paused publishers wait for.
+        self.settle_budget();
         used
     }
 
@@ -171,7 +174,7 @@ impl Core {
             let session = conn.session;
             self.pump(session);
         }
-        self.release_paused();
+        self.settle_budget();
     }
 
     /// Mail for another worker, to be pushed to its mailbox in the order in which it is taken here.
@@ -191,6 +194,17 @@ impl Core {
     /// Gives a batch back that this core once filled.
     pub fn reuse_batch(&mut self, batch: Batch) {
         self.outbox.reuse(batch);
+    }
+
+    /// Largest packet that a connection's shell may collect now, in bytes; what announces more is left in the transport
+    /// until it can be used. A peer that is not admitted yet, here or elsewhere, has little room.
+    #[must_use]
+    pub fn collect_limit(&self, key: ConnKey) -> u32 {
+        let limits = &self.config.limits;
+        match self.conns.get(key).map(|conn| &conn.phase) {
+            Some(Phase::Live) => limits.max_packet_size_bytes,
+            _ => limits.max_connect_packet_size_bytes,
+        }
     }
 
     /// When [`Input::Timeout`] is due.
@@ -272,15 +286,22 @@ impl Core {
         let limit = match conn.phase {
             // Whatever follows the end of a connection is not processed [5.0 MQTT-3.14.4-1].
             Phase::Closing => return Ok(bytes.len()),
-            _ if conn.gate.is_some() || conn.paused => return Ok(0),
             Phase::Live => self.config.limits.max_packet_size_bytes,
+            // What stands behind a CONNECT that is being decided about will be a live connection's.
+            Phase::Authenticating(_) if conn.gate.is_some() => {
+                self.config.limits.max_packet_size_bytes
+            }
             Phase::Opened | Phase::Authenticating(_) => {
                 self.config.limits.max_connect_packet_size_bytes
             }
         };
+        // A header that is wrong or announces too much ends the connection even while its packet would have to wait.
         let Some(frame) = frame::next_frame(bytes, limit)? else {
             return Ok(0);
         };
+        if conn.gate.is_some() || conn.paused {
+            return Ok(0);
+        }
         // Whoever asks and does not read the answers is not heard either; nor does it count as a sign of life.
         if conn.out.len() > self.config.limits.max_outbound_bytes as usize && conn.is_live() {
             conn.choked = true;
@@ -288,8 +309,7 @@ impl Core {
         }
         conn.last_received = self.now;
         if conn.is_live() && frame.packet_type() == Some(PacketType::Publish) {
-            if self.over_budget() {
-                self.pause(key);
+            if self.over_budget() && self.pause_for_budget(key) {
                 return Ok(0);
             }
             return self.on_publish(interest, key, frame, bytes);

@@ -1,5 +1,6 @@
 //! From a message and a target to bytes for a connection, or to a place in a session's queue.
 
+use crate::budget::STRAINED_WAIT_BYTES;
 use crate::core::Core;
 use crate::keys::{ConnKey, SessionKey};
 use crate::mail::{Publisher, Run};
@@ -80,6 +81,7 @@ impl Core {
     /// Whether a session's client is there and has room for one more of this QoS.
     #[inline]
     pub(crate) fn readiness(&mut self, session: u32, qos: Qos) -> Readiness {
+        let allowance = self.in_flight_allowance();
         let Some(session) = self.sessions.in_slot_mut(session) else {
             return Readiness::Away;
         };
@@ -92,7 +94,7 @@ impl Core {
         if qos == Qos::AtMostOnce {
             return Readiness::Now(key);
         }
-        let quota = usize::from(session.quota);
+        let quota = usize::from(session.quota).min(allowance);
         let free = session.outbound.as_ref().is_none_or(|outbound| {
             outbound.in_flight() < quota && outbound.waiting().is_empty() && !outbound.has_unsent()
         });
@@ -121,7 +123,8 @@ impl Core {
     ) {
         let limit = self.config.limits.max_outbound_bytes as usize;
         let pending = self.conns.get(key).map_or(0, |conn| conn.pending_bytes());
-        if pending + parts.payload.len() > limit {
+        let behind = pending > STRAINED_WAIT_BYTES && self.is_strained();
+        if behind || pending + parts.payload.len() > limit {
             self.stats.dropped_outbound_full += 1;
             return;
         }
@@ -136,6 +139,7 @@ impl Core {
         };
         let Some(key) = session.conn else { return };
         let held = session.holds_qos0();
+        let strained = self.is_strained();
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -144,9 +148,10 @@ impl Core {
             && target.identifiers.is_none()
             && target.audience == Audience::Everybody
             && run.frame_len <= conn.max_packet_size_bytes as usize;
-        let room = conn.pending_bytes() + run.frames.len()
-            <= self.config.limits.max_outbound_bytes as usize;
-        if held || !fits || !room {
+        let pending = conn.pending_bytes();
+        let room = pending + run.frames.len() <= self.config.limits.max_outbound_bytes as usize;
+        let behind = strained && pending > STRAINED_WAIT_BYTES;
+        if held || !fits || !room || behind {
             return self.deliver_frames(target, from, run);
         }
         let late = !conn.backlog.is_empty() || conn.out.len() > crate::send::BACKLOG_FROM_BYTES;
@@ -213,19 +218,25 @@ impl Core {
     /// Puts a delivery into a session's queue, or drops it where the queue is full or the message would not outlive its client.
     pub(crate) fn enqueue(&mut self, slot: u32, delivery: Delivery) {
         let limits = &self.config.limits;
-        let Some(session) = self.sessions.in_slot_mut(slot) else {
+        let Some(session) = self.sessions.session_in(slot) else {
             return;
         };
         let bytes = delivery.message.cost_bytes();
-        let outbound = session.outbound_mut();
-        let full = outbound.waiting_len() >= limits.max_queued_messages as usize
-            || outbound.waiting_bytes().saturating_add(bytes) > limits.max_queued_bytes;
+        let outbound = session.outbound.as_ref();
+        let waiting_bytes = outbound.map_or(0, |outbound| outbound.waiting_bytes());
+        let full = outbound.map_or(0, |outbound| outbound.waiting_len())
+            >= limits.max_queued_messages as usize
+            || waiting_bytes.saturating_add(bytes) > limits.max_queued_bytes
+            || self.is_beyond_share(session, waiting_bytes, bytes);
         if full {
             self.stats.dropped_queue_full += 1;
             self.group_finished(slot, delivery.group);
             return;
         }
-        outbound.enqueue(delivery);
+        let Some(session) = self.sessions.in_slot_mut(slot) else {
+            return;
+        };
+        session.outbound_mut().enqueue(delivery);
         let key = session.conn;
         self.stats.queued_messages += 1;
         self.stats.queued_bytes += bytes;
@@ -359,35 +370,6 @@ impl Core {
 
     pub(crate) fn uncharge(&mut self, message: &Message) {
         self.stats.queued_bytes = self.stats.queued_bytes.saturating_sub(message.cost_bytes());
-    }
-
-    /// Whether the worker holds more than it may.
-    #[inline]
-    pub(crate) fn over_budget(&self) -> bool {
-        self.outbound_bytes + self.stats.queued_bytes > self.config.limits.max_worker_bytes
-    }
-
-    /// Stops reading a publisher until the budget allows more.
-    pub(crate) fn pause(&mut self, key: ConnKey) {
-        if let Some(conn) = self.conns.get_mut(key) {
-            conn.paused = true;
-            self.paused.push(key);
-            self.stats.publishers_paused += 1;
-        }
-    }
-
-    /// Lets paused publishers go on once a tenth of the budget is free.
-    pub(crate) fn release_paused(&mut self) {
-        let held = self.outbound_bytes + self.stats.queued_bytes;
-        if self.paused.is_empty() || held > self.config.limits.max_worker_bytes / 10 * 9 {
-            return;
-        }
-        for key in std::mem::take(&mut self.paused) {
-            if let Some(conn) = self.conns.get_mut(key) {
-                conn.paused = false;
-                self.outputs.push_back(crate::Output::Resume { conn: key });
-            }
-        }
     }
 
     /// The session key in a slot, for mail and marks.

@@ -38,6 +38,7 @@ mod admission;
 mod admit;
 mod alias;
 mod asks;
+mod budget;
 mod command;
 mod config;
 mod conn;

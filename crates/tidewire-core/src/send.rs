@@ -172,9 +172,9 @@ impl Core {
 
     /// Flushes and closes.
     pub(crate) fn close(&mut self, key: ConnKey) {
+        self.drop_question(key);
         if let Some(conn) = self.conns.get_mut(key) {
             conn.phase = Phase::Closing;
-            conn.gate = None;
             self.outputs.push_back(Output::Close { conn: key });
         }
     }

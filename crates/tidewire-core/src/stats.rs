@@ -93,6 +93,8 @@ stats! {
     connect_timeouts,
     /// Questions without an answer in time.
     answer_timeouts,
+    /// Questions dropped because the connection that they held ended.
+    questions_dropped,
     /// Wills published.
     wills_published,
     /// Times that a publisher was paused by the worker's memory budget.

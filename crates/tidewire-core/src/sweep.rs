@@ -32,7 +32,7 @@ impl Core {
                 matches!(phase, Some(Phase::Opened | Phase::Authenticating(_)))
             }
             Timer::KeepAlive(key) => self.conns.get(key).is_some_and(|conn| conn.is_live()),
-            Timer::ScanTurn => true,
+            Timer::ScanTurn | Timer::PauseEnds => true,
             Timer::Answer(ticket) => self.asks.is_pending(ticket),
             Timer::SessionEnds(key) => self
                 .sessions

@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     WillDue(SessionKey),
     /// Retained scans go on with the next turn's steps.
     ScanTurn,
+    /// Paused publishers have waited long enough for the memory budget.
+    PauseEnds,
 }
 
 impl Core {
@@ -34,6 +36,7 @@ impl Core {
                 Timer::SessionEnds(key) => self.on_session_ends(interest, key),
                 Timer::WillDue(key) => self.on_will_due(interest, key),
                 Timer::ScanTurn => self.on_scan_turn(),
+                Timer::PauseEnds => self.on_pause_timeout(),
             }
         }
         self.fired = fired;

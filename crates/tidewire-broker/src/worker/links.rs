@@ -14,6 +14,8 @@ pub(crate) struct Link<T> {
     pub(crate) writing: Writing,
     /// Waits in the worker's queue of connections to be read again, once.
     pub(crate) queued: Queued,
+    /// The peer's end of the stream has been reported; it may not have been read yet.
+    pub(crate) ended: bool,
     /// Index of the policy under which it came in.
     pub(crate) policy: u16,
     /// What handlers know of it, if any may be asked.
@@ -27,7 +29,7 @@ pub(crate) enum Phase {
     Opening,
     /// They are read and offered to the core.
     Reading,
-    /// A whole packet waits at a gate; nothing is read until it opens.
+    /// A packet waits at a gate; nothing is read until it opens.
     Withheld,
     /// Nothing is read; what is queued is written, then the transport closed.
     Closing(Farewell),
@@ -98,6 +100,7 @@ impl<T> Link<T> {
             phase,
             writing,
             queued: Queued::No,
+            ended: false,
             policy,
             client,
         }

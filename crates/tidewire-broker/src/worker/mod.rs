@@ -224,6 +224,7 @@ impl<D: Driver> Worker<D> {
                         continue;
                     };
                     let until = if ended {
+                        self.note_end(key);
                         ReadUntil::Blocked
                     } else {
                         ReadUntil::Short

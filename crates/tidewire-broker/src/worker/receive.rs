@@ -85,25 +85,48 @@ impl<D: Driver> Worker<D> {
         if link.phase.is_closing() {
             return;
         }
-        let (unread, state) = self.pool.keep(rest);
+        let most = self.core.collect_limit(key) as usize;
+        let (unread, state) = self.pool.keep(rest, most);
         link.unread = unread;
         if let Fate::Moves { to, admission } = fate {
             return self.hand_over(key, to, admission);
         }
         if state == Rest::Withheld {
-            link.phase = Phase::Withheld;
+            self.withhold(key);
         }
     }
 
-    /// Offers bytes that are kept from before, if they hold a whole packet: they came with a moved connection, or
-    /// waited at a gate that is open now.
+    /// Reads no more until the core says so.
+    fn withhold(&mut self, key: ConnKey) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.phase = Phase::Withheld;
+            if link.ended {
+                self.core.peer_ended(self.now, key);
+                self.drain(None);
+            }
+        }
+    }
+
+    /// The peer has ended its stream: what it sent before is still to be read.
+    pub(crate) fn note_end(&mut self, key: ConnKey) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.ended = true;
+            if link.phase == Phase::Withheld {
+                self.core.peer_ended(self.now, key);
+                self.drain(None);
+            }
+        }
+    }
+
+    /// Offers bytes that are kept from before, if they are more than a packet's beginning: they came with a moved
+    /// connection, or waited at a gate that is open now.
     fn offer_unread(&mut self, key: ConnKey) {
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
         let whole = match &link.unread {
             Unread::Nothing => false,
-            Unread::Part(bytes) => Rest::of(bytes) == Rest::Withheld,
+            Unread::Part(bytes) => Rest::is_worth_offering(bytes),
             Unread::Large(large) => large.is_complete(),
         };
         if !whole {
@@ -147,6 +170,11 @@ impl<D: Driver> Worker<D> {
         };
         let room = &mut self.buffer[held..];
         let wanted = room.len();
+        if wanted == 0 {
+            // An empty read would look like the end of the stream.
+            self.offer_buffer(key, held);
+            return Next::Enough;
+        }
         let result = link.transport.read(room);
         let count = self.count(key, result);
         if count > 0 {
@@ -183,7 +211,8 @@ impl<D: Driver> Worker<D> {
     /// A read brought nothing: the begun packet is kept again.
     fn put_back(&mut self, key: ConnKey, held: usize) {
         if let Some(link) = self.links.get_mut(key) {
-            link.unread = self.pool.keep(&self.buffer[..held]).0;
+            let most = self.core.collect_limit(key) as usize;
+            link.unread = self.pool.keep(&self.buffer[..held], most).0;
         }
     }
 
@@ -210,8 +239,7 @@ impl<D: Driver> Worker<D> {
             && link.phase == Phase::Reading
         {
             link.unread = Unread::Large(large);
-            link.phase = Phase::Withheld;
-            return;
+            return self.withhold(key);
         }
         self.pool.release(Unread::Large(large));
         self.settle(key, &[], fate);

@@ -34,7 +34,7 @@ pub(crate) struct Large {
     /// All of it is initialised, so that a reused buffer need not be cleared; the first `filled` bytes have come.
     bytes: Vec<u8>,
     filled: usize,
-    /// The packet's announced length; the core has checked it against its limits.
+    /// The packet's announced length, within the limit under which collecting it began.
     total: usize,
 }
 
@@ -43,16 +43,22 @@ pub(crate) struct Large {
 pub(crate) enum Rest {
     /// It begins with an incomplete packet: read on.
     Incomplete,
-    /// It begins with a whole packet that the core does not take now: wait.
+    /// It begins with a whole packet that the core does not take now, or with one too large to be collected before the core
+    /// takes it: wait.
     Withheld,
 }
 
 impl Rest {
-    /// What these bytes begin with.
-    pub(crate) fn of(rest: &[u8]) -> Self {
-        match announced(rest) {
-            Some(total) if total <= rest.len() => Self::Withheld,
-            _ => Self::Incomplete,
+    /// Whether the core has something to say about bytes that were kept: unless they are a small packet's beginning, which
+    /// more bytes have to join first.
+    pub(crate) fn is_worth_offering(rest: &[u8]) -> bool {
+        match fixed_header(rest) {
+            Ok(None) => false,
+            Ok(Some(header)) => {
+                let total = header.total_len() as usize;
+                total <= rest.len() || total > LARGE_PACKET_BYTES
+            }
+            Err(_) => true,
         }
     }
 }
@@ -104,13 +110,13 @@ impl Large {
 }
 
 impl UnreadPool {
-    /// Keeps what the core did not use.
-    pub(crate) fn keep(&mut self, rest: &[u8]) -> (Unread, Rest) {
+    /// Keeps what the core did not use; a packet that announces more than `most` bytes is not collected.
+    pub(crate) fn keep(&mut self, rest: &[u8], most: usize) -> (Unread, Rest) {
         if rest.is_empty() {
             return (Unread::Nothing, Rest::Incomplete);
         }
         match announced(rest) {
-            Some(total) if total <= rest.len() => (self.part(rest), Rest::Withheld),
+            Some(total) if total <= rest.len() || total > most => (self.part(rest), Rest::Withheld),
             Some(total) if total > LARGE_PACKET_BYTES => {
                 (self.large(rest, total), Rest::Incomplete)
             }
@@ -166,36 +172,50 @@ mod tests {
     const SMALL: &[u8] = &[0x30, 2];
     const LARGE: &[u8] = &[0x30, 0x80, 0x80, 0x04];
     const LARGEST: &[u8] = &[0x30, 0xFF, 0xFF, 0xFF, 0x7F];
+    const MOST: usize = usize::MAX;
 
     #[test]
     fn a_whole_packet_is_withheld_and_a_begun_one_is_not() {
         let mut pool = UnreadPool::default();
         assert!(matches!(
-            pool.keep(&[]),
+            pool.keep(&[], MOST),
             (Unread::Nothing, Rest::Incomplete)
         ));
         assert!(matches!(
-            pool.keep(SMALL),
+            pool.keep(SMALL, MOST),
             (Unread::Part(_), Rest::Incomplete)
         ));
         assert!(matches!(
-            pool.keep(&[0x30]),
+            pool.keep(&[0x30], MOST),
             (Unread::Part(_), Rest::Incomplete)
         ));
         assert!(matches!(
-            pool.keep(&[0xC0, 0]),
+            pool.keep(&[0xC0, 0], MOST),
             (Unread::Part(_), Rest::Withheld)
         ));
         assert!(matches!(
-            pool.keep(LARGE),
+            pool.keep(LARGE, MOST),
             (Unread::Large(_), Rest::Incomplete)
         ));
     }
 
     #[test]
+    fn a_packet_beyond_the_limit_is_not_collected_but_offered_again() {
+        let mut pool = UnreadPool::default();
+        assert!(matches!(
+            pool.keep(LARGE, 65_000),
+            (Unread::Part(_), Rest::Withheld)
+        ));
+        assert!(Rest::is_worth_offering(LARGE));
+        assert!(Rest::is_worth_offering(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF]));
+        assert!(!Rest::is_worth_offering(SMALL));
+        assert!(!Rest::is_worth_offering(&[0x30]));
+    }
+
+    #[test]
     fn an_announced_length_takes_no_memory_before_its_bytes_come() {
         let mut pool = UnreadPool::default();
-        let (Unread::Large(mut large), _) = pool.keep(LARGEST) else {
+        let (Unread::Large(mut large), _) = pool.keep(LARGEST, MOST) else {
             panic!("not large")
         };
         let mut arrived = LARGEST.len();
@@ -216,7 +236,7 @@ mod tests {
     fn a_large_packet_is_complete_with_its_last_byte_and_takes_no_further_one() {
         let mut pool = UnreadPool::default();
         for _ in 0..2 {
-            let (mut unread, _) = pool.keep(LARGE);
+            let (mut unread, _) = pool.keep(LARGE, MOST);
             let Unread::Large(large) = &mut unread else {
                 panic!("not large")
             };

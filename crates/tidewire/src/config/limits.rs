@@ -167,7 +167,13 @@ pub(super) static KEYS: &[Key] = &[
         max_worker_bytes,
         (1_048_576, LARGEST_INTEGER),
         "bytes",
-        "Bytes that one worker may hold for its clients in all; beyond it those who publish are paused."
+        "Bytes that one worker may hold for its clients in all: for sockets to take, in flight and in queues. Beyond half of it nothing more is queued for sessions whose client is away. Beyond it publishers to whom nothing is owed are paused for at most `pause_timeout_secs`, and a receiver that is behind (16 KiB waiting, or 16 messages in flight and 16 KiB behind them) gets no more; what is dropped is counted."
+    ),
+    number!(
+        pause_timeout_secs,
+        (0, 3600),
+        "seconds",
+        "Longest pause of publishers while a worker holds more than `max_worker_bytes`. Afterwards they go on, and are paused again only when a tenth of that has been free in between."
     ),
     number!(
         topic_alias_maximum,

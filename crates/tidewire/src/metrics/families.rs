@@ -254,6 +254,12 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     one!(
         Counter,
+        "questions_dropped",
+        "questions_dropped",
+        "Questions to authenticators and access rules dropped because their connection ended"
+    ),
+    one!(
+        Counter,
         "wills_published",
         "wills_published",
         "Wills published"
