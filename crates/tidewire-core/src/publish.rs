@@ -366,21 +366,19 @@ fn merge_session(group: &[Target], merged: &mut Vec<Target>) {
 }
 
 /// Several subscriptions of one session as one target; `None` if there are none.
-fn merge<'a>(
-    group: impl Iterator<Item = &'a Target> + Clone,
-    audience: Audience,
-) -> Option<Target> {
-    let first = group.clone().next()?;
-    let identifiers = group
-        .clone()
-        .flat_map(|target| target.identifiers.as_slice());
-    Some(Target {
-        session: first.session,
-        qos: group.clone().map(|target| target.qos).max()?,
-        audience,
-        retain_as_published: group.clone().any(|target| target.retain_as_published),
-        identifiers: identifiers.copied().collect(),
-    })
+fn merge<'a>(group: impl Iterator<Item = &'a Target>, audience: Audience) -> Option<Target> {
+    let mut identifiers = Vec::new();
+    let mut merged: Option<Target> = None;
+    for target in group {
+        identifiers.extend_from_slice(target.identifiers.as_slice());
+        let merged = merged.get_or_insert_with(|| target.clone());
+        merged.qos = merged.qos.max(target.qos);
+        merged.retain_as_published |= target.retain_as_published;
+    }
+    let mut merged = merged?;
+    merged.audience = audience;
+    merged.identifiers = identifiers.into_iter().collect();
+    Some(merged)
 }
 
 #[cfg(test)]

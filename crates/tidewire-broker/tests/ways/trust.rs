@@ -121,7 +121,10 @@ fn certificates_change_under_connections_that_stay() {
     exchange(&mut *before, &connect_packet("before"), CONNACK);
     let old_trust = house.trust();
     Authority::new(house.folder.path(), "ca").sign("localhost", 9);
-    assert!(house.tls("tls", Arc::clone(&old_trust)).is_ok(), "not read yet");
+    assert!(
+        house.tls("tls", Arc::clone(&old_trust)).is_ok(),
+        "not read yet"
+    );
     let reloaded = house.broker.handle().reload_certificates();
     assert_eq!(reloaded.len(), 2, "tls and wss");
     assert!(reloaded.iter().all(|reload| reload.result.is_ok()));

@@ -10,8 +10,8 @@
 mod agent;
 mod libraries;
 mod mosquitto;
-mod ways;
 mod storm;
+mod ways;
 
 #[path = "../support/mod.rs"]
 mod support;
