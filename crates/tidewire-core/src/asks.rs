@@ -105,7 +105,7 @@ impl Core {
                 self.on_publish_answer(interest, &message, received, &answer);
             }
             Matter::Subscribe(subscribe) => {
-                self.on_subscribe_answer(interest, key, *subscribe, answer);
+                self.on_subscribe_answer(key, *subscribe, answer);
             }
         }
         // The packet that was held is dealt with unless it raised another question.

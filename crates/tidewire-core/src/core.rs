@@ -343,7 +343,7 @@ impl Core {
             Packet::PubRec(ack) => self.on_pubrec(key, &ack),
             Packet::PubRel(ack) => self.on_pubrel(key, &ack),
             Packet::PubComp(ack) => self.on_pubcomp(key, &ack),
-            Packet::Subscribe(subscribe) => self.on_subscribe(interest, key, &subscribe)?,
+            Packet::Subscribe(subscribe) => self.on_subscribe(key, &subscribe)?,
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(key, &unsubscribe)?,
             Packet::PingReq => self.on_pingreq(key),
             Packet::Disconnect(disconnect) => self.on_disconnect(interest, key, &disconnect)?,

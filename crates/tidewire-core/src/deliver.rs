@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::keys::{ConnKey, SessionKey};
 use crate::mail::{Publisher, Run};
 use crate::message::{Message, Origin, Parts};
-use crate::outbound::{Delivery, Identifiers, Stage};
+use crate::outbound::{Delivery, Stage};
 use crate::route::routes::{Audience, Target};
 use crate::send::{Copy, REFILL_BELOW_BYTES, Sent};
 use std::sync::Arc;
@@ -375,14 +375,5 @@ impl Core {
     /// The session key in a slot, for mail and marks.
     pub(crate) fn session_key(&self, slot: u32) -> Option<SessionKey> {
         self.sessions.key_of(slot)
-    }
-
-    /// A delivery's identifiers from a member's single one.
-    pub(crate) fn identifiers_of(identifier: u32) -> Identifiers {
-        if identifier == 0 {
-            Identifiers::None
-        } else {
-            Identifiers::One(identifier)
-        }
     }
 }

@@ -113,7 +113,7 @@ impl Core {
             session_kept: kept,
         }));
         self.announce_presence(session_key, Presence::Offline);
-        self.return_waiting_shared(interest, session_key);
+        self.return_waiting_shared(session_key);
         if will_goes {
             self.schedule_will(interest, session_key);
         }
@@ -142,7 +142,7 @@ impl Core {
         self.stats.sessions -= 1;
         self.stats.sessions_expired += u64::from(cause == SessionEnd::Expired);
         if let Some(outbound) = session.outbound.take() {
-            self.settle_debts(interest, *outbound);
+            self.settle_debts(*outbound);
         }
         let client_id = session.client_id().into();
         self.outputs
@@ -151,7 +151,7 @@ impl Core {
 
     /// What an ended session still owed is dropped, but for messages of shared groups that another member may have:
     /// all but QoS 2 already begun \[5.0 MQTT-4.8.2-5\].
-    fn settle_debts(&mut self, interest: &Interest, outbound: crate::outbound::Outbound) {
+    fn settle_debts(&mut self, outbound: crate::outbound::Outbound) {
         for (stage, delivery) in outbound.into_owed() {
             if stage.is_none() {
                 self.stats.queued_messages = self.stats.queued_messages.saturating_sub(1);
@@ -163,7 +163,7 @@ impl Core {
                 "a released message is no longer kept"
             );
             if let Some(mark) = delivery.group.filter(|_| !begun_qos2) {
-                self.return_to_group(interest, mark, delivery.message, 0);
+                self.return_to_group(mark, delivery.message, 0);
             }
         }
     }

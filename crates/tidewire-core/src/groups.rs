@@ -7,9 +7,9 @@ use crate::deliver::Readiness;
 use crate::keys::{SessionAddress, SessionKey};
 use crate::mail::Item;
 use crate::message::{Message, Parts};
-use crate::outbound::Delivery;
+use crate::outbound::{Delivery, Identifiers};
 use crate::output::Output;
-use crate::route::interest::{Change, Interest, InterestChange};
+use crate::route::interest::{Change, InterestChange};
 use crate::shared::{Counting, GroupKey, GroupMark, Member, MemberOptions, Presence, Waiting};
 use tidewire_codec::Qos;
 
@@ -146,17 +146,6 @@ impl Core {
     /// Gives a message to one member of a group that this worker owns. `attempt` members have refused it already.
     pub(crate) fn dispatch_to_group(
         &mut self,
-        _interest: &Interest,
-        slot: u32,
-        parts: &Parts<'_>,
-        message: &mut Option<Message>,
-        attempt: u16,
-    ) {
-        self.pick_member(slot, parts, message, attempt);
-    }
-
-    fn pick_member(
-        &mut self,
         slot: u32,
         parts: &Parts<'_>,
         message: &mut Option<Message>,
@@ -217,7 +206,7 @@ impl Core {
         }
         match self.readiness(member.address.key.slot, qos) {
             Readiness::Now(key) if qos == Qos::AtMostOnce => {
-                let identifiers = Self::identifiers_of(member.options.identifier);
+                let identifiers = Identifiers::of(member.options.identifier);
                 let retain = parts.retain && member.options.retain_as_published;
                 let copy = crate::send::Copy {
                     qos,
@@ -289,7 +278,7 @@ impl Core {
             message: whole,
             qos,
             retain: parts.retain && member.options.retain_as_published,
-            identifiers: Self::identifiers_of(member.options.identifier),
+            identifiers: Identifiers::of(member.options.identifier),
             group: Some(GroupMark {
                 owner: self.config.worker,
                 group,
@@ -334,7 +323,7 @@ impl Core {
                 self.stats.dropped_expired += 1;
             } else {
                 let parts = message.parts();
-                self.pick_member(key.slot, &parts, &mut Some(message.clone()), 0);
+                self.dispatch_to_group(key.slot, &parts, &mut Some(message.clone()), 0);
             }
         }
     }
@@ -345,13 +334,7 @@ impl Core {
     }
 
     /// The group's owner chose a session of this worker.
-    pub(crate) fn on_group_delivery(
-        &mut self,
-        interest: &Interest,
-        key: SessionKey,
-        delivery: Delivery,
-        attempt: u16,
-    ) {
+    pub(crate) fn on_group_delivery(&mut self, key: SessionKey, delivery: Delivery, attempt: u16) {
         let readiness = match self.sessions.get(key) {
             Some(_) => self.readiness(key.slot, delivery.qos),
             None => Readiness::Away,
@@ -370,20 +353,14 @@ impl Core {
                         key,
                     },
                 );
-                self.return_to_group(interest, mark, delivery.message, attempt);
+                self.return_to_group(mark, delivery.message, attempt);
             }
             (Readiness::Later | Readiness::Away, None) => {}
         }
     }
 
     /// A member could not take or keep a message: the owner finds another.
-    pub(crate) fn return_to_group(
-        &mut self,
-        _interest: &Interest,
-        mark: GroupMark,
-        message: Message,
-        attempt: u16,
-    ) {
+    pub(crate) fn return_to_group(&mut self, mark: GroupMark, message: Message, attempt: u16) {
         if mark.owner != self.config.worker {
             self.outbox.send(
                 mark.owner,
@@ -396,7 +373,7 @@ impl Core {
             return;
         }
         if self.groups.get_mut(mark.group).is_some() {
-            self.pick_member(
+            self.dispatch_to_group(
                 mark.group.slot,
                 &message.parts(),
                 &mut Some(message.clone()),
@@ -406,7 +383,7 @@ impl Core {
     }
 
     /// A client has gone: group messages that only waited for it go to others, and QoS 0 goes nowhere.
-    pub(crate) fn return_waiting_shared(&mut self, interest: &Interest, key: SessionKey) {
+    pub(crate) fn return_waiting_shared(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -421,7 +398,7 @@ impl Core {
             self.uncharge(&delivery.message);
             self.group_finished(key.slot, delivery.group);
             if let Some(mark) = delivery.group {
-                self.return_to_group(interest, mark, delivery.message, 0);
+                self.return_to_group(mark, delivery.message, 0);
             }
         }
     }

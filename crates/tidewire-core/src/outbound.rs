@@ -29,6 +29,15 @@ pub(crate) enum Identifiers {
 }
 
 impl Identifiers {
+    /// Those of a single subscription, 0 = it has none.
+    pub(crate) fn of(identifier: u32) -> Self {
+        if identifier == 0 {
+            Self::None
+        } else {
+            Self::One(identifier)
+        }
+    }
+
     pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
             Self::None => &[],

@@ -44,7 +44,7 @@ impl Core {
             Item::Message(message) => {
                 let slot = self.route_of(interest, message.topic());
                 let route = self.routes.take(slot);
-                self.deliver_here(interest, &route, &message.parts(), Some(message.clone()));
+                self.deliver_here(&route, &message.parts(), Some(message.clone()));
                 self.routes.put(slot, route);
             }
             Item::ViaOwner(message) => {
@@ -63,12 +63,12 @@ impl Core {
                 messages,
                 next,
             } => self.on_scanned(session, scan, messages, next),
-            item => self.on_group_item(interest, item),
+            item => self.on_group_item(item),
         }
     }
 
     /// Mail about shared groups.
-    fn on_group_item(&mut self, interest: &Interest, item: Item) {
+    fn on_group_item(&mut self, item: Item) {
         match item {
             Item::Join {
                 share,
@@ -89,13 +89,13 @@ impl Core {
                 delivery,
                 attempt,
             } => {
-                self.on_group_delivery(interest, session, delivery, attempt);
+                self.on_group_delivery(session, delivery, attempt);
             }
             Item::GroupReturn {
                 mark,
                 message,
                 attempt,
-            } => self.return_to_group(interest, mark, message, attempt),
+            } => self.return_to_group(mark, message, attempt),
             Item::GroupFinished { mark, member } => self.on_group_finished(mark, member),
             // The rest is dealt with by the caller.
             _ => {}
@@ -105,7 +105,7 @@ impl Core {
     fn on_run(&mut self, interest: &Interest, origin: &Arc<crate::Origin>, run: &Run<'_>) {
         let slot = self.route_of(interest, run.topic);
         let route = self.routes.take(slot);
-        self.deliver_run_here(interest, &route, Publisher::Elsewhere(origin), run);
+        self.deliver_run_here(&route, Publisher::Elsewhere(origin), run);
         self.routes.put(slot, route);
     }
 

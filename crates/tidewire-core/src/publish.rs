@@ -137,7 +137,7 @@ impl Core {
             }
             message = Some(whole);
         }
-        self.deliver_here(interest, &route, parts, message);
+        self.deliver_here(&route, parts, message);
         self.routes.put(slot, route);
         matched
     }
@@ -145,7 +145,6 @@ impl Core {
     /// Delivers to this worker's own subscribers and groups.
     pub(crate) fn deliver_here(
         &mut self,
-        interest: &Interest,
         route: &Route,
         parts: &Parts<'_>,
         mut message: Option<Message>,
@@ -158,18 +157,12 @@ impl Core {
             self.deliver(target, parts, &mut message);
         }
         for group in &route.groups {
-            self.dispatch_to_group(interest, *group, parts, &mut message, 0);
+            self.dispatch_to_group(*group, parts, &mut message, 0);
         }
     }
 
     /// A run of QoS 0 frames: matched once, copied to each receiver as one block where it fits.
-    pub(crate) fn publish_run(
-        &mut self,
-        interest: &Interest,
-        slot: u32,
-        session: u32,
-        run: &Run<'_>,
-    ) {
+    pub(crate) fn publish_run(&mut self, slot: u32, session: u32, run: &Run<'_>) {
         let route = self.routes.take(slot);
         if route.leads_nowhere() {
             self.stats.dropped_no_subscriber += run.count() as u64;
@@ -182,17 +175,11 @@ impl Core {
                 self.outbox.send_run(worker, &origin, run, topic_at);
             }
         }
-        self.deliver_run_here(interest, &route, from, run);
+        self.deliver_run_here(&route, from, run);
         self.routes.put(slot, route);
     }
 
-    pub(crate) fn deliver_run_here(
-        &mut self,
-        interest: &Interest,
-        route: &Route,
-        from: Publisher<'_>,
-        run: &Run<'_>,
-    ) {
+    pub(crate) fn deliver_run_here(&mut self, route: &Route, from: Publisher<'_>, run: &Run<'_>) {
         for target in &route.targets {
             self.deliver_run(target, from, run);
         }
@@ -205,7 +192,7 @@ impl Core {
         for frame in run.each() {
             let parts = self.parts_of_frame(run, frame, &origin);
             for group in &route.groups {
-                self.dispatch_to_group(interest, *group, &parts, &mut None, 0);
+                self.dispatch_to_group(*group, &parts, &mut None, 0);
             }
         }
     }
@@ -320,10 +307,7 @@ impl Target {
                 Audience::Everybody
             },
             retain_as_published: subscriber.options.retain_as_published,
-            identifiers: match subscriber.identifier {
-                0 => Identifiers::None,
-                id => Identifiers::One(id),
-            },
+            identifiers: Identifiers::of(subscriber.identifier),
         }
     }
 }

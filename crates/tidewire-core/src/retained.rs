@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::keys::{SessionKey, WorkerId};
 use crate::mail::Item;
 use crate::message::{Message, Parts};
-use crate::outbound::Delivery;
+use crate::outbound::{Delivery, Identifiers};
 use crate::route::topic_tree::{Cursor, TopicTree};
 use crate::scans::PageRequest;
 use crate::time::Time;
@@ -311,7 +311,7 @@ impl Core {
                 qos: message.qos().min(subscription.options.qos),
                 message,
                 retain: true,
-                identifiers: Self::identifiers_of(subscription.identifier),
+                identifiers: Identifiers::of(subscription.identifier),
                 group: None,
             });
         }

@@ -114,7 +114,7 @@ impl Core {
             }
             return Ok(Some(len));
         }
-        self.publish_run(interest, slot, session, &run);
+        self.publish_run(slot, session, &run);
         Ok(Some(len))
     }
 

@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::input::Answer;
 use crate::keys::ConnKey;
 use crate::output::Question;
-use crate::route::interest::{Change, Interest};
+use crate::route::interest::Change;
 use crate::route::subscribers::Subscriber;
 use crate::shared::MemberOptions;
 use crate::subscriptions::Subscription;
@@ -31,7 +31,6 @@ pub(crate) struct PendingSubscribe {
 impl Core {
     pub(crate) fn on_subscribe(
         &mut self,
-        interest: &Interest,
         key: ConnKey,
         subscribe: &Subscribe<'_>,
     ) -> Result<(), Failure> {
@@ -56,7 +55,7 @@ impl Core {
             reasons: Vec::new(),
             scans: Vec::new(),
         };
-        self.go_on_subscribing(interest, key, pending);
+        self.go_on_subscribing(key, pending);
         Ok(())
     }
 
@@ -78,7 +77,6 @@ impl Core {
 
     pub(crate) fn on_subscribe_answer(
         &mut self,
-        interest: &Interest,
         key: ConnKey,
         mut pending: PendingSubscribe,
         answer: Answer,
@@ -92,18 +90,13 @@ impl Core {
             _ => self.denied(ReasonCode::NotAuthorized),
         };
         pending.reasons.push(reason);
-        self.go_on_subscribing(interest, key, pending);
+        self.go_on_subscribing(key, pending);
     }
 
     /// Decides filter after filter until one needs an answer from outside, or all are done.
-    fn go_on_subscribing(
-        &mut self,
-        interest: &Interest,
-        key: ConnKey,
-        mut pending: PendingSubscribe,
-    ) {
+    fn go_on_subscribing(&mut self, key: ConnKey, mut pending: PendingSubscribe) {
         while let Some((filter, options)) = pending.filters.get(pending.reasons.len()).cloned() {
-            let reason = match self.check_filter(pending.reasons.len(), &filter, options) {
+            let reason = match self.check_filter(pending.reasons.len(), &filter) {
                 Err(reason) => reason,
                 Ok(()) if self.asks_for_subscribe(key) => {
                     let question = self.question_about(key, &filter, options);
@@ -115,7 +108,6 @@ impl Core {
             pending.reasons.push(reason);
         }
         self.finish_subscribing(key, pending);
-        let _ = interest;
     }
 
     fn denied(&mut self, reason: ReasonCode) -> ReasonCode {
@@ -123,12 +115,7 @@ impl Core {
         sayable(reason, PacketType::SubAck)
     }
 
-    fn check_filter(
-        &self,
-        place: usize,
-        filter: &str,
-        options: SubscriptionOptions,
-    ) -> Result<(), ReasonCode> {
+    fn check_filter(&self, place: usize, filter: &str) -> Result<(), ReasonCode> {
         let limits = &self.config.limits;
         if place >= limits.max_filters_per_subscribe as usize {
             return Err(ReasonCode::QuotaExceeded);
@@ -144,7 +131,6 @@ impl Core {
         if topic::has_wildcards(behind) && !limits.wildcard_subscription_available {
             return Err(ReasonCode::WildcardSubscriptionsNotSupported);
         }
-        let _ = options;
         Ok(())
     }
 
