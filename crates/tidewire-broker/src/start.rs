@@ -251,6 +251,11 @@ pub(crate) fn seat<D: Driver>(
             decider: guard.decider(id),
             gauges: Arc::clone(&gauges),
             close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
+            max_mailbox_bytes: settings
+                .limits
+                .max_mailbox_bytes
+                .try_into()
+                .unwrap_or(usize::MAX),
         })
     };
     (0..).zip(drivers).zip(views).map(make).collect()

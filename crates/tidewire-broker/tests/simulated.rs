@@ -232,12 +232,21 @@ fn a_client_that_never_reads_holds_a_bounded_queue_and_delays_nobody() {
     }
 }
 
-/// More mail than a worker may leave waiting at a peer: it stops reading its publisher until the peer has caught up.
+/// More mail than a worker may leave waiting at a peer, by its number or its bytes: it stops reading its publisher until
+/// the peer has caught up.
 #[test]
 fn a_worker_whose_peer_is_behind_holds_back_and_loses_nothing() {
     const MESSAGES: u32 = 100_000;
     for seed in 0..4 {
-        let mut sim = simulation(2, seed, Pieces::Whole);
+        let limits = Limits {
+            max_mailbox_bytes: if seed % 2 == 0 { u64::MAX } else { 65_536 },
+            ..Limits::default()
+        };
+        let settings = Settings {
+            limits,
+            ..settings(2)
+        };
+        let mut sim = Simulation::new(&settings, seed, Pieces::Whole);
         let subs: Vec<_> = (0..4)
             .map(|n| subscriber(&mut sim, &format!("s{n}"), "#", 0))
             .collect();

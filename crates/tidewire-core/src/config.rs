@@ -144,6 +144,9 @@ pub struct Limits {
     /// Longest pause of publishers while a worker holds more than `max_worker_bytes`; afterwards they go on, and are
     /// paused again only when a tenth of that has been free in between.
     pub pause_timeout_secs: u32,
+    /// Bytes of messages on their way from other workers to one worker above which nobody reads from the clients that
+    /// feed it. The core does not look at it: the driver owns the mailboxes.
+    pub max_mailbox_bytes: u64,
     /// Topic aliases that a client may use towards the broker.
     pub topic_alias_maximum: u16,
     /// Topic aliases that the broker uses towards a client that allows them.
@@ -195,6 +198,8 @@ impl Default for Limits {
             max_worker_bytes: 1024 * 1024 * 1024,
             // Shorter than the time that clients commonly wait for an acknowledgement or an answer to their ping.
             pause_timeout_secs: 5,
+            // Some milliseconds of work for a worker, whatever the size of its messages.
+            max_mailbox_bytes: 8 * 1024 * 1024,
             topic_alias_maximum: 64,
             max_outbound_topic_aliases: 64,
             max_topic_levels: 128,

@@ -253,7 +253,7 @@ fn announced_length_within_the_limit_takes_memory_as_its_bytes_arrive() {
 fn flood_one_that_never_reads(qos: u8) {
     const MESSAGES: u32 = 32 * 1024;
     let broker = broker_with(
-        "[limits]\nmax_outbound_bytes = 1048576\nmax_queued_messages = 1000\nmax_inflight_messages = 100\n",
+        "[limits]\nmax_outbound_bytes = 1048576\nmax_queued_messages = 1000\nmax_inflight_messages = 100\nmax_mailbox_bytes = 1048576\n",
     );
     let healthy = HealthyPair::start(&broker);
     let before = resident_bytes(&broker);

@@ -39,8 +39,6 @@ pub(crate) use accept::gauges;
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// The items in another worker's mailbox above which this one reads no more from its own clients, who feed it.
 const PEER_BACKLOG_MAX: usize = 16 * 1024;
-/// The same for the bytes that the items hold.
-const PEER_BACKLOG_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// A worker that is held back looks again after this time, should it miss the peer's bell: both may happen at once.
 const PEER_BACKLOG_RETRY: Duration = Duration::from_millis(1);
 
@@ -72,6 +70,8 @@ pub(crate) struct Worker<D: Driver> {
     overdue: VecDeque<(Time, ConnKey)>,
     lingering: VecDeque<(Time, ConnKey)>,
     close_timeout: Duration,
+    /// Bytes in another worker's mailbox above which this one reads no more from its own clients.
+    max_mailbox_bytes: usize,
     doors: Vec<Door>,
     openings: Openings,
     gauges: Arc<[ListenerGauge]>,
@@ -100,6 +100,7 @@ pub(crate) struct WorkerParts<D: Driver> {
     pub(crate) decider: Decider,
     pub(crate) gauges: Arc<[ListenerGauge]>,
     pub(crate) close_timeout: Duration,
+    pub(crate) max_mailbox_bytes: usize,
     pub(crate) sys: Option<SysTopics>,
 }
 
@@ -124,6 +125,7 @@ impl<D: Driver> Worker<D> {
             decider,
             gauges,
             close_timeout,
+            max_mailbox_bytes,
             sys,
         } = parts;
         let own = Arc::clone(&mailboxes[usize::from(id.0)]);
@@ -144,6 +146,7 @@ impl<D: Driver> Worker<D> {
             overdue: VecDeque::new(),
             lingering: VecDeque::new(),
             close_timeout,
+            max_mailbox_bytes,
             doors: (0..driver.listeners()).map(|_| Door::default()).collect(),
             openings: Openings::default(),
             gauges,
@@ -259,7 +262,7 @@ impl<D: Driver> Worker<D> {
     fn is_held_back(&self) -> bool {
         let crowded = |mailbox: &Arc<Mailbox<D::Transport>>| {
             let crowded = mailbox.backlog() > PEER_BACKLOG_MAX
-                || mailbox.backlog_bytes() > PEER_BACKLOG_MAX_BYTES;
+                || mailbox.backlog_bytes() > self.max_mailbox_bytes;
             if crowded {
                 mailbox.note_crowded();
             }

@@ -84,7 +84,7 @@ limits! {
         max_packet_size_bytes max_connect_packet_size_bytes connect_timeout_secs answer_timeout_secs
         close_timeout_secs max_client_id_bytes max_keep_alive_secs max_session_expiry_secs receive_maximum
         max_inflight_messages max_queued_messages max_queued_bytes max_outbound_bytes max_worker_bytes pause_timeout_secs
-        topic_alias_maximum max_outbound_topic_aliases max_topic_levels max_filters_per_subscribe
+        max_mailbox_bytes topic_alias_maximum max_outbound_topic_aliases max_topic_levels max_filters_per_subscribe
         max_subscriptions_per_session max_shared_subscriptions_per_session
         max_sessions max_retained_messages max_retained_bytes route_cache_slots route_cache_bytes max_will_delay_secs;
     switches:

@@ -176,6 +176,12 @@ pub(super) static KEYS: &[Key] = &[
         "Longest pause of publishers while a worker holds more than `max_worker_bytes`. Afterwards they go on, and are paused again only when a tenth of that has been free in between."
     ),
     number!(
+        max_mailbox_bytes,
+        (65_536, LARGEST_INTEGER),
+        "bytes",
+        "Bytes of messages on their way from other workers to one worker. While more than that waits, nobody reads from the clients that feed it, so that a worker that is behind costs a bounded queue."
+    ),
+    number!(
         topic_alias_maximum,
         (0, 65_535),
         "aliases",
