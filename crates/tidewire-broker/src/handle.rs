@@ -113,11 +113,22 @@ impl BrokerHandle {
     /// ones get what was read. A listener whose files are faulty keeps what it has.
     #[must_use]
     pub fn reload_certificates(&self) -> Vec<CertificateReload> {
+        self.reload_where(|_| true)
+    }
+
+    /// As [`reload_certificates`](Self::reload_certificates), for the listeners of these names alone: a session of TLS is not
+    /// resumed after it, so listeners that nothing has changed for are better left alone.
+    #[must_use]
+    pub fn reload_certificates_of(&self, listeners: &[&str]) -> Vec<CertificateReload> {
+        self.reload_where(|name| listeners.contains(&name))
+    }
+
+    fn reload_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<CertificateReload> {
         let encrypted = self
             .0
             .entrances
             .iter()
-            .filter(|entrance| entrance.has_tls());
+            .filter(|entrance| entrance.has_tls() && wanted(entrance.listener()));
         let reload = |entrance: &Arc<Entrance>| CertificateReload {
             listener: entrance.listener().into(),
             result: entrance.reload(),

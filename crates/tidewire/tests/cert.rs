@@ -262,29 +262,49 @@ fn certificates_of_old_recipes_are_refused_with_the_command_that_mends_them() {
     }
 }
 
+/// The certificate that a broker shows, as PEM.
+fn shown_by(broker: &TestBroker, folder: &Path) -> String {
+    let port = broker.port();
+    let (_, text) = openssl(
+        folder,
+        &format!("s_client -connect 127.0.0.1:{port} -CAfile ca.pem -showcerts"),
+    );
+    let start = text.find("-----BEGIN CERTIFICATE-----").expect(&text);
+    let end = text[start..].find("-----END").expect(&text);
+    text[start..start + end].to_owned()
+}
+
 #[test]
 fn sighup_reads_certificates_again() {
     let folder = made();
-    let file = config(folder.path(), "server.pem", "server.key", "");
+    let more = "[broker]\nwatch_files = false\n";
+    let file = config(folder.path(), "server.pem", "server.key", more);
     let broker = TestBroker::with(&["--dev", "--config", &file.display().to_string()]);
-    let serial = || {
-        let port = broker.port();
-        let (_, text) = openssl(
-            folder.path(),
-            &format!("s_client -connect 127.0.0.1:{port} -CAfile ca.pem -showcerts"),
-        );
-        let start = text.find("-----BEGIN CERTIFICATE-----").expect(&text);
-        text[start..].split("-----END").next().map(str::to_owned)
-    };
-    let before = serial();
+    let before = shown_by(&broker, folder.path());
     let renewed = cert(folder.path(), "make-server", &["localhost", "--force"]);
     assert_eq!(renewed.code, Some(0), "{renewed:?}");
-    assert_eq!(serial(), before);
+    assert_eq!(shown_by(&broker, folder.path()), before);
     broker.signal(rustix::process::Signal::HUP);
     broker.wait_for_log("certificates read again");
-    assert_ne!(serial(), before);
+    assert_ne!(shown_by(&broker, folder.path()), before);
     std::fs::write(folder.path().join("server.key"), "x").expect("written");
     broker.signal(rustix::process::Signal::HUP);
     broker.wait_for_log("the certificates stay as they were");
-    assert_ne!(serial(), before);
+    assert_ne!(shown_by(&broker, folder.path()), before);
+}
+
+#[test]
+fn changed_certificates_are_read_again_by_themselves() {
+    let folder = made();
+    let file = config(folder.path(), "server.pem", "server.key", "");
+    let broker = TestBroker::with(&["--dev", "--config", &file.display().to_string()]);
+    let before = shown_by(&broker, folder.path());
+    let renewed = cert(folder.path(), "make-server", &["localhost", "--force"]);
+    assert_eq!(renewed.code, Some(0), "{renewed:?}");
+    broker.wait_for_log("changed: certificates read again");
+    let after = shown_by(&broker, folder.path());
+    assert_ne!(after, before);
+    std::fs::write(folder.path().join("server.key"), "x").expect("written");
+    broker.wait_for_log("changed: the certificates stay as they were");
+    assert_eq!(shown_by(&broker, folder.path()), after);
 }

@@ -30,7 +30,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Path,
         "",
         "File of user names and hashed passwords, written by `tidewire passwd` or by mosquitto's `mosquitto_passwd`. With it, clients \
-         without a user name come in only where a listener says `allow_anonymous = true`. SIGHUP reads the file again.",
+         without a user name come in only where a listener says `allow_anonymous = true`. A changed file is read again (`watch_files` in [broker], or SIGHUP).",
         Access::Broker {
             get: |config| path(config.password_file.as_ref()),
             set: |config, value| config.password_file = Some(PathBuf::from(value.into_text())),
@@ -42,7 +42,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Path,
         "",
         "File of access rules in mosquitto's form: `user`, `topic [read|write|readwrite|deny]`, `pattern` with `%u` and `%c`. \
-         What no rule allows is denied. A subscription is allowed if everything that its filter can match is. SIGHUP reads the file again; \
+         What no rule allows is denied. A subscription is allowed if everything that its filter can match is. A changed file is read again (`watch_files` in [broker], or SIGHUP); \
          subscriptions that are there stay.",
         Access::Broker {
             get: |config| path(config.acl_file.as_ref()),

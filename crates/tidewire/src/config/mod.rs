@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) shared_strategy: SharedStrategy,
     /// Seconds that a clean stop may take.
     pub(crate) shutdown_timeout_secs: u32,
+    /// Whether files that change are read again.
+    pub(crate) watch_files: bool,
     /// File that holds the process id while the broker runs.
     pub(crate) pid_file: Option<PathBuf>,
     /// Where the broker keeps its files; `None` means the place that suits the user.
@@ -66,6 +68,7 @@ impl Default for Config {
             sys_interval_secs: 10,
             shared_strategy: SharedStrategy::default(),
             shutdown_timeout_secs: 5,
+            watch_files: true,
             pid_file: None,
             data_dir: None,
             log_filter: "info".to_owned(),

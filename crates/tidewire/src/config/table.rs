@@ -90,6 +90,18 @@ static KEYS: &[Key] = &[
     ),
     key(
         Section::Broker,
+        "watch_files",
+        Kind::Flag,
+        "",
+        "Whether certificates, keys, authorities, revocation lists, the password file and the access rules are read again by themselves \
+         soon after they change. SIGHUP reads them again in any case. A file with a fault changes nothing, and the log says why.",
+        Access::Broker {
+            get: |config| Value::Flag(config.watch_files),
+            set: |config, value| config.watch_files = value == Value::Flag(true),
+        },
+    ),
+    key(
+        Section::Broker,
         "shutdown_timeout_secs",
         Kind::Integer { min: 0, max: 3600 },
         "seconds",

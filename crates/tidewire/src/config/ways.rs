@@ -66,7 +66,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Paths,
         "",
         "Certificate of a `tls` or `wss` listener (PEM, the server's own first, then those that signed it), or a list of them: a \
-         client gets the one with the name that it asks for (SNI), else the first. `tidewire cert make-server` makes one. SIGHUP reads the \
+         client gets the one with the name that it asks for (SNI), else the first. `tidewire cert make-server` makes one. They are read \
          files again; connections that are open stay.",
         Access::Listener {
             get: |listener| paths(&listener.ways.tls.cert_files),

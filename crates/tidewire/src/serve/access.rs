@@ -3,7 +3,7 @@
 use crate::config::{AclPreset, Config, Listener};
 use crate::exit::{Failure, Status};
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tidewire_broker::BrokerHandle;
 use tidewire_broker::handlers::{AclRules, PasswordFile};
 use tidewire_handler::Registration;
@@ -27,8 +27,15 @@ pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
     Ok(handlers)
 }
 
-/// Reads the files again, at the paths that the broker was started with. If one has a fault, all stay as they were.
-pub(super) fn reload(config: &Config, handle: &BrokerHandle) {
+/// The files that are read.
+pub(super) fn files(config: &Config) -> impl Iterator<Item = &Path> {
+    let files = config.password_file.iter().chain(&config.acl_file);
+    files.map(PathBuf::as_path)
+}
+
+/// Reads the files again, at the paths that the broker was started with. If one has a fault, all stay as they were. `why`
+/// begins the log line.
+pub(super) fn reload(why: &str, config: &Config, handle: &BrokerHandle) {
     if config.password_file.is_none() && config.acl_file.is_none() {
         return;
     }
@@ -45,10 +52,10 @@ pub(super) fn reload(config: &Config, handle: &BrokerHandle) {
     });
     match replaced {
         Ok(()) => tracing::info!(
-            "SIGHUP: passwords and access rules read again; clients and subscriptions that are there stay"
+            "{why}: passwords and access rules read again; clients and subscriptions that are there stay"
         ),
         Err(failure) => {
-            tracing::error!("SIGHUP: passwords and access rules stay as they were: {failure}");
+            tracing::error!("{why}: passwords and access rules stay as they were: {failure}");
         }
     }
 }

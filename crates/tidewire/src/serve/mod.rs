@@ -5,8 +5,10 @@ mod banner;
 mod engine;
 mod pid_file;
 mod ready;
+mod reload;
 mod signals;
 mod startup;
+mod watch;
 
 use crate::cli::Serve;
 use crate::config::Config;
@@ -24,7 +26,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-use tidewire_broker::{Broker, BrokerHandle, CertificateReload};
+use tidewire_broker::{Broker, BrokerHandle};
+use watch::Watch;
 
 /// Runs a broker until a signal stops it.
 pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
@@ -44,6 +47,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
 struct Running {
     handle: BrokerHandle,
     facts: Facts,
+    _watch: Option<Watch>,
     _control: Option<ControlServer>,
     _pid_file: Option<PidFile>,
     _data_dir: Option<DataDir>,
@@ -93,11 +97,26 @@ impl Running {
         Ok(Self {
             handle,
             facts,
+            _watch: plan
+                .config
+                .watch_files
+                .then(|| watch_files(&plan.config, events))
+                .flatten(),
             _control: control,
             _pid_file: pid_file,
             _data_dir: data_dir,
         })
     }
+}
+
+/// Not being able to watch is no reason not to serve: SIGHUP does the same.
+fn watch_files(config: &Config, events: &Events) -> Option<Watch> {
+    let files = reload::files(config);
+    Watch::start(&files, events.sender())
+        .inspect_err(|error| {
+            tracing::warn!(%error, "files cannot be watched; after a change, send SIGHUP");
+        })
+        .ok()
 }
 
 fn open_metrics(address: SocketAddr) -> Result<MetricsServer, Failure> {
@@ -163,11 +182,8 @@ fn until_stopped(
     let mut stopping = false;
     while let Some(event) = events.next() {
         match event {
-            Event::Reload => {
-                reload(plan, logs);
-                reload_certificates(&running.handle);
-                access::reload(&plan.config, &running.handle);
-            }
+            Event::Reload => reload::all(plan, logs, &running.handle),
+            Event::Changed(files) => reload::changed(&plan.config, &running.handle, &files),
             Event::Stop(signal) if stopping => {
                 tracing::warn!(signal, "second signal: stopping at once");
                 return Err(Failure::new(
@@ -233,44 +249,4 @@ fn background(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fa
     spawned
         .map(drop)
         .map_err(|error| Failure::new(Status::Failed, format!("no thread can be started: {error}")))
-}
-
-/// Reads the files of encrypted listeners again, at the paths that they were started with.
-fn reload_certificates(handle: &BrokerHandle) {
-    for CertificateReload { listener, result } in handle.reload_certificates() {
-        match result {
-            Ok(()) => tracing::info!(
-                %listener,
-                "SIGHUP: certificates read again; connections that are open stay"
-            ),
-            Err(error) => {
-                tracing::error!(%listener, %error, "SIGHUP: the certificates stay as they were");
-            }
-        }
-    }
-}
-
-/// Reads the configuration file again and applies what a running broker can take over.
-fn reload(plan: &Plan, logs: &FilterSwitch) {
-    let Some(path) = &plan.config_file else {
-        tracing::info!("SIGHUP: there is no configuration file to read again");
-        return;
-    };
-    match Config::load(path) {
-        Ok(_) if plan.log_flag => {
-            tracing::info!("SIGHUP: `--log` wins over the file, nothing changes");
-        }
-        Ok(config) => match logs.set(&config.log_filter) {
-            Ok(()) => tracing::info!(
-                filter = config.log_filter,
-                "SIGHUP: log filter read again; other keys change with a restart"
-            ),
-            Err(error) => tracing::error!(error, "SIGHUP: the log filter stays as it was"),
-        },
-        Err(diagnostics) => {
-            for diagnostic in diagnostics {
-                tracing::error!("SIGHUP: {diagnostic}");
-            }
-        }
-    }
 }

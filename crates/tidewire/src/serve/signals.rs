@@ -3,6 +3,7 @@
 use crate::exit::{Failure, Status};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 
@@ -13,6 +14,8 @@ pub(super) enum Event {
     Stop(&'static str),
     /// Read the configuration again.
     Reload,
+    /// These files have changed.
+    Changed(Vec<PathBuf>),
     /// The broker has stopped as it was asked to.
     Stopped,
     /// The broker has stopped by itself; why.
