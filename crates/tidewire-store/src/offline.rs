@@ -51,9 +51,15 @@ impl CheckReport {
     /// Whether nothing is damaged.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let is_sound =
-            |file: &FileReport| file.damage.is_empty() && file.state != FileState::Unreadable;
-        self.shards.is_some() && self.files.iter().all(is_sound)
+        self.shards.is_some() && self.files.iter().all(FileReport::is_sound)
+    }
+}
+
+impl FileReport {
+    /// Whether nothing in it is damaged.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty() && self.state != FileState::Unreadable
     }
 }
 
@@ -175,7 +181,8 @@ pub fn restore(from: &dyn Files, to: &dyn Files) -> Result<CheckReport, OpenErro
 }
 
 fn copy_store(from: &dyn Files, to: &dyn Files) -> Result<u64, OpenError> {
-    if is_store(to)? {
+    // Files without a stamp are what an interrupted copy left, or all that is left of a store.
+    if is_store(to)? || to.list()?.iter().any(|name| is_data(name)) {
         return Err(OpenError::Io(io::Error::other(
             "there is a store in that directory",
         )));

@@ -465,3 +465,21 @@ fn a_hundred_thousand_owners_share_one_body() {
         Answer::Cursors(None)
     );
 }
+
+#[test]
+fn repair_leaves_a_sound_store_whatever_byte_was_flipped() {
+    let (disk, _) = filled();
+    for file in disk.names() {
+        let bytes = disk.bytes(&file).unwrap();
+        for at in 0..bytes.len() {
+            let copy = disk.copy();
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            copy.put(&file, bad);
+            let files: Arc<dyn Files> = Arc::new(copy.clone());
+            repair(&files, config(), None).unwrap();
+            let after = check(&*files).unwrap();
+            assert!(after.is_sound(), "{file} byte {at}: {after}");
+        }
+    }
+}

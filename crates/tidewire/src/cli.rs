@@ -1,6 +1,7 @@
 //! The command line: commands, flags and their help.
 
 use crate::exit::EXIT_CODES;
+use crate::store::arguments::Store;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     ///
     /// The broker is found by its data directory: a socket in it answers to the user who started the broker, and to nobody else.
     Ctl(Ctl),
+    /// Check, repair, measure, back up and restore the files in which a broker keeps what it owes.
+    Store(Store),
     /// Make and check certificates: an authority of your own, servers, clients.
     ///
     /// One command each: `make-ca`, then `make-server` and `make-client` in the same folder. Keys are EC P-256 and readable by

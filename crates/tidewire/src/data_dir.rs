@@ -77,6 +77,11 @@ pub(crate) fn default_path() -> Result<PathBuf, Failure> {
         })
 }
 
+/// Where the durable store is in a data directory.
+pub(crate) fn store_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("store")
+}
+
 fn write_owner(lock: &mut File) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;

@@ -19,6 +19,8 @@ pub(crate) enum Status {
     NoBroker = 5,
     /// A second signal stopped the broker before its clients were told.
     Interrupted = 6,
+    /// `store` found damage.
+    Damaged = 7,
 }
 
 impl From<Status> for ExitCode {

@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod passwd;
 mod serve;
+mod store;
 mod url;
 
 use check::Verdict;
@@ -38,6 +39,11 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Serve(serve) => serve::run(serve),
         Command::Ctl(ctl) => {
             let outcome = control::client::run(ctl)?;
+            print(&outcome.text)?;
+            outcome.failure.map_or(Ok(()), Err)
+        }
+        Command::Store(store) => {
+            let outcome = store::run(store)?;
             print(&outcome.text)?;
             outcome.failure.map_or(Ok(()), Err)
         }

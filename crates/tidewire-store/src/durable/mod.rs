@@ -228,9 +228,13 @@ impl DurableEngine {
         answer.unwrap_or_else(|error| Answer::Unreadable(error.to_string().into()))
     }
 
-    /// Rewrites one sealed segment with all its sound records, on this thread.
+    /// Rewrites one segment with all its sound records, on this thread; one that still grows is sealed first.
     pub(crate) fn mend_segment(&mut self, name: &str) -> io::Result<()> {
         for shard in &mut self.shards {
+            let active = shard.log.active();
+            if active.is_some_and(|active| shard.log.file_name(active.id) == name) {
+                shard.log.seal().map_err(io::Error::other)?;
+            }
             let segment = shard
                 .log
                 .sealed()
