@@ -1,13 +1,13 @@
 //! What stands between a listener's socket and the first byte of MQTT.
 
-use crate::settings::ListenerSettings;
+use crate::settings::{ListenerSettings, OpenSocket};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tidewire_net::{
-    AddressRange, BindError, Layer, Layered, ListenUrl, MaterialError, ProxyLayer, TcpListener,
-    TlsServer, TlsSettings, Transport, WebSocketLayer, WebSocketSettings,
+    AddressRange, BindError, Layer, Layered, ListenUrl, MaterialError, ProxyIdentity, ProxyLayer,
+    TcpListener, TlsServer, TlsSettings, Transport, WebSocketLayer, WebSocketSettings,
 };
 #[cfg(unix)]
 use tidewire_net::{LocalBindError, LocalListener};
@@ -26,6 +26,7 @@ pub(crate) struct Entrance {
     tls: Option<Tls>,
     web_socket: Option<Arc<WebSocketSettings>>,
     trusted_proxies: Option<Vec<AddressRange>>,
+    proxy_identity: ProxyIdentity,
     timeout: Duration,
 }
 
@@ -59,6 +60,11 @@ impl Entrance {
             tls,
             web_socket,
             trusted_proxies,
+            proxy_identity: if settings.proxy_tls_identity {
+                ProxyIdentity::Believed
+            } else {
+                ProxyIdentity::Ignored
+            },
             timeout: Duration::from_secs(settings.handshake_timeout_secs.into()),
         }))
     }
@@ -88,7 +94,7 @@ impl Entrance {
     pub(crate) fn dress(&self, transport: Transport) -> io::Result<Transport> {
         let mut layers: Vec<Box<dyn Layer>> = Vec::new();
         if self.trusted_proxies.is_some() {
-            layers.push(Box::new(ProxyLayer::default()));
+            layers.push(Box::new(ProxyLayer::new(self.proxy_identity)));
         }
         if let Some(tls) = &self.tls {
             let server = tls.server.read().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +135,19 @@ impl ListeningSocket {
         TcpListener::bind(address, settings.tcp_options())
             .map(Self::Tcp)
             .map_err(OpenError::Address)
+    }
+
+    /// Takes over a socket that is open; the original stays open with whoever has it.
+    pub(crate) fn adopt(open: &OpenSocket, settings: &ListenerSettings) -> io::Result<Self> {
+        match open {
+            OpenSocket::Tcp(listener) => {
+                TcpListener::adopt(listener.try_clone()?, settings.tcp_options()).map(Self::Tcp)
+            }
+            #[cfg(unix)]
+            OpenSocket::Local(listener) => {
+                LocalListener::adopt(listener.try_clone()?).map(Self::Local)
+            }
+        }
     }
 
     /// Opens a path, if the URL names one.

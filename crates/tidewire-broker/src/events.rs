@@ -1,13 +1,13 @@
 //! The core's events as log lines: one line each, with client id, address and reason; never a password.
 
-use tidewire_core::Event;
+use tidewire_core::{Event, PeerFacts};
 use tracing::{debug, info, warn};
 
 /// The target of all log lines of the broker.
 pub(crate) const LOG: &str = "tidewire";
 
-/// Writes one line.
-pub(crate) fn log(event: &Event) {
+/// Writes one line; `listener` tells the name of a listener.
+pub(crate) fn log<'a>(event: &Event, listener: impl Fn(&PeerFacts) -> &'a str) {
     match event {
         Event::Connected {
             client_id,
@@ -17,7 +17,7 @@ pub(crate) fn log(event: &Event) {
             keep_alive_secs,
         } => info!(
             target: LOG,
-            %client_id, address = %peer.address, listener = peer.listener, %version, session_present, keep_alive_secs,
+            %client_id, address = %peer.address, listener = listener(peer), %version, session_present, keep_alive_secs,
             "connected"
         ),
         Event::Refused {
@@ -27,7 +27,7 @@ pub(crate) fn log(event: &Event) {
             text,
         } => warn!(
             target: LOG,
-            client_id = client_id.as_deref().unwrap_or(""), address = %peer.address, listener = peer.listener,
+            client_id = client_id.as_deref().unwrap_or(""), address = %peer.address, listener = listener(peer),
             reason = %reason, "refused: {text}"
         ),
         Event::Disconnected {
@@ -37,7 +37,7 @@ pub(crate) fn log(event: &Event) {
             session_kept,
         } => info!(
             target: LOG,
-            %client_id, address = %peer.address, listener = peer.listener, session_kept, "disconnected: {cause}"
+            %client_id, address = %peer.address, listener = listener(peer), session_kept, "disconnected: {cause}"
         ),
         Event::SessionEnded { client_id, cause } => {
             debug!(target: LOG, %client_id, ?cause, "session ended");

@@ -59,5 +59,5 @@ pub use ending::{ShutdownReport, WorkerFailure};
 pub use extend::{HandlerRejected, RAISED_EVENTS};
 pub use handle::{BrokerGone, BrokerHandle, CertificateReload, ClientsCursor, ClientsPage};
 pub use request::ListenerFigures;
-pub use settings::{ListenerSettings, Settings};
+pub use settings::{ListenerSettings, OpenSocket, Settings};
 pub use start::StartError;

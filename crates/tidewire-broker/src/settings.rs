@@ -1,5 +1,10 @@
 //! What a broker is told at its start.
 
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
+use std::sync::Arc;
 use tidewire_codec::Version;
 use tidewire_core::{
     Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy, WorkerId,
@@ -42,6 +47,17 @@ pub struct ListenerSettings {
     pub tcp_nodelay: bool,
     /// Connections that wait for being accepted.
     pub backlog: u32,
+    /// Seconds of silence after which the operating system asks whether the peer's host is still there; 0 = never.
+    pub tcp_keep_alive_secs: u32,
+    /// Seconds that sent bytes may stay without an acknowledgement of the peer's host; 0 = as the system has it.
+    pub tcp_user_timeout_secs: u32,
+    /// The operating system's buffers for each connection; 0 = it sizes them itself.
+    pub tcp_receive_buffer_bytes: u32,
+    /// See [`tcp_receive_buffer_bytes`](Self::tcp_receive_buffer_bytes).
+    pub tcp_send_buffer_bytes: u32,
+    /// Listening sockets that somebody else has opened, a supervisor perhaps; if there are any, nothing is opened at `url`,
+    /// which still says by its scheme what is spoken.
+    pub open_sockets: Vec<OpenSocket>,
     /// Answer to Request Response Information.
     pub response_information: Option<Box<str>>,
     /// Files and rules of TLS, for the schemes that have it.
@@ -50,10 +66,42 @@ pub struct ListenerSettings {
     pub web_socket: WebSocketSettings,
     /// `Some` = connections come from these proxies only, and each begins with a header of the PROXY protocol.
     pub trusted_proxies: Option<Vec<AddressRange>>,
+    /// Whether what these proxies say of a client's TLS certificate counts as if it had been shown here.
+    pub proxy_tls_identity: bool,
     /// Time for everything that comes before the first byte of MQTT.
     pub handshake_timeout_secs: u32,
     /// Permission bits of a socket in the file system.
     pub unix_mode: u32,
+}
+
+/// A listening socket that is open already.
+#[derive(Clone, Debug)]
+pub enum OpenSocket {
+    /// TCP.
+    Tcp(Arc<std::net::TcpListener>),
+    /// In the file system; its file stays when the broker ends.
+    #[cfg(unix)]
+    Local(Arc<std::os::unix::net::UnixListener>),
+}
+
+impl OpenSocket {
+    /// Its address, if it has one.
+    pub(crate) fn address(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Some),
+            #[cfg(unix)]
+            Self::Local(_) => Ok(None),
+        }
+    }
+
+    /// Its path, if it has one.
+    #[cfg(unix)]
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Local(listener) => listener.local_addr().ok()?.as_pathname().map(Into::into),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -73,19 +121,25 @@ impl ListenerSettings {
     /// A listener with every other setting at its default.
     #[must_use]
     pub fn new(name: &str, url: ListenUrl) -> Self {
-        let TcpOptions { nodelay, backlog } = TcpOptions::default();
+        let tcp = TcpOptions::default();
         Self {
             name: name.into(),
             url,
             allow_anonymous: false,
             versions: vec![Version::V31, Version::V311, Version::V5],
             max_connections: 0,
-            tcp_nodelay: nodelay,
-            backlog,
+            tcp_nodelay: tcp.nodelay,
+            backlog: tcp.backlog,
+            tcp_keep_alive_secs: tcp.keep_alive_secs,
+            tcp_user_timeout_secs: tcp.user_timeout_secs,
+            tcp_receive_buffer_bytes: tcp.receive_buffer_bytes,
+            tcp_send_buffer_bytes: tcp.send_buffer_bytes,
+            open_sockets: Vec::new(),
             response_information: None,
             tls: TlsSettings::default(),
             web_socket: WebSocketSettings::default(),
             trusted_proxies: None,
+            proxy_tls_identity: false,
             handshake_timeout_secs: 10,
             unix_mode: 0o660,
         }
@@ -95,6 +149,10 @@ impl ListenerSettings {
         TcpOptions {
             nodelay: self.tcp_nodelay,
             backlog: self.backlog,
+            keep_alive_secs: self.tcp_keep_alive_secs,
+            user_timeout_secs: self.tcp_user_timeout_secs,
+            receive_buffer_bytes: self.tcp_receive_buffer_bytes,
+            send_buffer_bytes: self.tcp_send_buffer_bytes,
         }
     }
 

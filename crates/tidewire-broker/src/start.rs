@@ -283,6 +283,13 @@ fn check_names(settings: &Settings, workers: usize) -> Result<u16, StartError> {
 /// The addresses of each listener.
 fn resolve_all(listeners: &[ListenerSettings]) -> Result<Vec<Vec<SocketAddr>>, StartError> {
     let resolve = |settings: &ListenerSettings| {
+        if !settings.open_sockets.is_empty() {
+            let open = settings.open_sockets.iter();
+            let addresses = open.filter_map(|socket| socket.address().transpose());
+            return addresses
+                .collect::<io::Result<_>>()
+                .map_err(StartError::System);
+        }
         settings.url.resolve().map_err(|error| StartError::Resolve {
             listener: settings.name.clone(),
             url: Box::new(settings.url.clone()),
@@ -325,25 +332,11 @@ fn bind_all(
             listener: listener.clone(),
             error,
         })?;
-        let refused = |error: OpenError| refused(listener.clone(), error);
-        let mut sockets = Vec::with_capacity(resolved.len());
-        #[cfg(unix)]
-        if let Some(socket) = ListeningSocket::bind_path(&settings.url, settings) {
-            sockets.push(socket.map_err(refused)?);
-            bound_to.paths.push(BoundPath {
-                listener: listener.clone(),
-                path: settings.url.host().into(),
-            });
-        }
-        for address in resolved {
-            let socket = ListeningSocket::bind(address, settings).map_err(refused)?;
-            let address = socket.local_addr(address).map_err(StartError::System)?;
-            bound_to.addresses.push(BoundAddress {
-                listener: listener.clone(),
-                address,
-            });
-            sockets.push(socket);
-        }
+        let sockets = if settings.open_sockets.is_empty() {
+            open_all(settings, resolved, bound_to)?
+        } else {
+            adopt_all(settings, resolved, bound_to).map_err(StartError::System)?
+        };
         bound.push(Bound {
             sockets,
             policy,
@@ -351,6 +344,63 @@ fn bind_all(
         });
     }
     Ok(bound)
+}
+
+/// Opens what a listener's address stands for.
+fn open_all(
+    settings: &ListenerSettings,
+    resolved: Vec<SocketAddr>,
+    bound_to: &mut BoundTo,
+) -> Result<Vec<ListeningSocket>, StartError> {
+    let listener = &settings.name;
+    let refused = |error: OpenError| refused(listener.clone(), error);
+    let mut sockets = Vec::with_capacity(resolved.len());
+    #[cfg(unix)]
+    if let Some(socket) = ListeningSocket::bind_path(&settings.url, settings) {
+        sockets.push(socket.map_err(refused)?);
+        bound_to.paths.push(BoundPath {
+            listener: listener.clone(),
+            path: settings.url.host().into(),
+        });
+    }
+    for address in resolved {
+        let socket = ListeningSocket::bind(address, settings).map_err(refused)?;
+        let address = socket.local_addr(address).map_err(StartError::System)?;
+        bound_to.addresses.push(BoundAddress {
+            listener: listener.clone(),
+            address,
+        });
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// Takes over the sockets that a listener was given.
+fn adopt_all(
+    settings: &ListenerSettings,
+    addresses: Vec<SocketAddr>,
+    bound_to: &mut BoundTo,
+) -> io::Result<Vec<ListeningSocket>> {
+    let listener = || settings.name.clone();
+    bound_to
+        .addresses
+        .extend(addresses.into_iter().map(|address| BoundAddress {
+            listener: listener(),
+            address,
+        }));
+    #[cfg(unix)]
+    bound_to.paths.extend(
+        settings
+            .open_sockets
+            .iter()
+            .filter_map(|open| open.path())
+            .map(|path| BoundPath {
+                listener: listener(),
+                path,
+            }),
+    );
+    let adopt = |open| ListeningSocket::adopt(open, settings);
+    settings.open_sockets.iter().map(adopt).collect()
 }
 
 fn refused(listener: Box<str>, error: OpenError) -> StartError {

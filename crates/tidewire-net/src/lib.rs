@@ -52,7 +52,7 @@ pub use layered::Layered;
 #[cfg(all(feature = "mio", unix))]
 pub use local::{LocalBindError, LocalListener, LocalSocket};
 pub use pipe::{Notify, PipeEnd, PipeEvent, pipe};
-pub use proxy::ProxyLayer;
+pub use proxy::{ProxyIdentity, ProxyLayer};
 #[cfg(feature = "mio")]
 pub use tcp::{BindError, BindErrorKind, Socket, TcpListener, TcpOptions};
 #[cfg(feature = "tls")]

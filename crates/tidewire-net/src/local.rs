@@ -16,7 +16,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct LocalListener {
     listener: MioListener,
-    file: Arc<SocketFile>,
+    /// `None` = the file is somebody else's.
+    file: Option<Arc<SocketFile>>,
 }
 
 /// A connection over a socket in the file system; never blocks.
@@ -55,6 +56,18 @@ struct SocketFile {
 }
 
 impl LocalListener {
+    /// Takes over a listening socket that somebody else has opened, and who removes its file.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn adopt(listener: StdListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener: MioListener::from_std(listener),
+            file: None,
+        })
+    }
+
     /// Opens a listening socket at `path`, for those whom `mode` lets (permission bits, such as `0o660`). The file of a
     /// program that has ended without removing it is replaced.
     ///
@@ -76,14 +89,8 @@ impl LocalListener {
         let listener = StdListener::from(self.listener.as_fd().try_clone_to_owned()?);
         Ok(Self {
             listener: MioListener::from_std(listener),
-            file: Arc::clone(&self.file),
+            file: self.file.clone(),
         })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.file.path
     }
 
     /// Takes the next waiting connection.
@@ -198,10 +205,10 @@ fn open(path: &Path, mode: u32) -> io::Result<LocalListener> {
     listener.set_nonblocking(true)?;
     Ok(LocalListener {
         listener: MioListener::from_std(listener),
-        file: Arc::new(SocketFile {
+        file: Some(Arc::new(SocketFile {
             path: path.to_owned(),
             inode,
-        }),
+        })),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 (text) and 2 (binary): a proxy says in front of everything else whom it speaks for.
 
-use crate::facts::LayerFacts;
+use crate::facts::{CertificateFacts, LayerFacts, TlsFacts};
 use crate::layer::{Layer, LayerError, LayerState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -15,11 +15,44 @@ const BINARY_HEAD_BYTES: usize = 16;
 /// Addresses and whatever a proxy adds to them, such as the client's certificate name.
 const BINARY_BODY_MAX_BYTES: usize = 4096;
 
+/// Kinds of what version 2 adds to the addresses: the name that the client asked for, and its TLS connection.
+const AUTHORITY: u8 = 0x02;
+const TLS: u8 = 0x20;
+const TLS_VERSION: u8 = 0x21;
+const TLS_COMMON_NAME: u8 = 0x22;
+const TLS_CIPHER: u8 = 0x23;
+/// The client has shown a certificate, on this connection or on the one that it resumes.
+const TLS_CERTIFICATE_BITS: u8 = 0x02 | 0x04;
+
 /// Reads the header of a connection that a trusted proxy has opened, then steps aside.
-#[derive(Default)]
 pub struct ProxyLayer {
     header: Vec<u8>,
+    identity: ProxyIdentity,
     original: Option<SocketAddr>,
+    tls: Option<Box<TlsFacts>>,
+}
+
+/// What a proxy's word about a client's TLS certificate is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ProxyIdentity {
+    /// Nothing.
+    #[default]
+    Ignored,
+    /// As much as the certificate itself: the proxy has verified it.
+    Believed,
+}
+
+impl ProxyLayer {
+    /// A connection of which nothing has been read.
+    #[must_use]
+    pub fn new(identity: ProxyIdentity) -> Self {
+        Self {
+            header: Vec::new(),
+            identity,
+            original: None,
+            tls: None,
+        }
+    }
 }
 
 /// A header at the front of some bytes.
@@ -43,6 +76,9 @@ impl Layer for ProxyLayer {
             Found::Incomplete => Ok(LayerState::Handshake),
             Found::Header(length, original) => {
                 self.original = original;
+                if self.identity == ProxyIdentity::Believed {
+                    self.tls = tls_facts(&self.header[..length]);
+                }
                 plain.extend_from_slice(&self.header[length..]);
                 self.header = Vec::new();
                 Ok(LayerState::Transparent)
@@ -58,6 +94,7 @@ impl Layer for ProxyLayer {
 
     fn tell(&mut self, facts: &mut LayerFacts) {
         facts.original_address = self.original;
+        facts.tls = self.tls.take();
     }
 }
 
@@ -140,6 +177,48 @@ fn parse_binary(bytes: &[u8]) -> Result<Found, &'static str> {
     Ok(Found::Header(end, original))
 }
 
+/// What a complete header says about the client's TLS connection to the proxy.
+fn tls_facts(header: &[u8]) -> Option<Box<TlsFacts>> {
+    let body = header.get(BINARY_HEAD_BYTES..)?;
+    let addresses = match header[13] {
+        0x11 | 0x12 => 12,
+        0x21 | 0x22 => 36,
+        0x31 | 0x32 => 216,
+        _ => 0,
+    };
+    let additions = body.get(addresses..)?;
+    let value = find(additions, TLS)?;
+    let (&client, rest) = value.split_first()?;
+    let (verified, parts) = rest.split_at_checked(4)?;
+    let text = |kind| find(parts, kind).map(|bytes| String::from_utf8_lossy(bytes).into());
+    let is_shown = client & TLS_CERTIFICATE_BITS != 0 && verified == [0; 4];
+    let certificate = |name: Box<str>| CertificateFacts {
+        subject: format!("CN={name}").into(),
+        common_name: Some(name),
+        ..CertificateFacts::default()
+    };
+    let common_name = text(TLS_COMMON_NAME).filter(|_| is_shown);
+    Some(Box::new(TlsFacts {
+        version: text(TLS_VERSION).unwrap_or_default(),
+        cipher: text(TLS_CIPHER).unwrap_or_default(),
+        server_name: find(additions, AUTHORITY).map(|name| String::from_utf8_lossy(name).into()),
+        certificate: common_name.map(|name| Box::new(certificate(name))),
+    }))
+}
+
+/// The value of the first addition of this kind; nothing behind one that is cut short.
+fn find(mut additions: &[u8], wanted: u8) -> Option<&[u8]> {
+    while let &[kind, high, low, ref rest @ ..] = additions {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let (value, more) = rest.split_at_checked(length)?;
+        if kind == wanted {
+            return Some(value);
+        }
+        additions = more;
+    }
+    None
+}
+
 fn v4(body: &[u8]) -> Option<SocketAddr> {
     let ip: [u8; 4] = body.get(..4)?.try_into().ok()?;
     let port = u16::from_be_bytes(body.get(8..10)?.try_into().ok()?);
@@ -159,7 +238,9 @@ fn v6(body: &[u8]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, parse};
+    use super::{Found, ProxyIdentity, ProxyLayer, parse};
+    use crate::facts::{LayerFacts, TlsFacts};
+    use crate::layer::Layer as _;
 
     fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
         let mut bytes = super::SIGNATURE.to_vec();
@@ -201,6 +282,58 @@ mod tests {
             longer.extend_from_slice(b"\x10\x0d");
             let length = header.len();
             assert_eq!(parse(&longer), Ok(Found::Header(length, original)));
+        }
+    }
+
+    /// One addition of version 2.
+    fn addition(kind: u8, value: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    /// What is told after a header that says this about TLS.
+    fn told(identity: ProxyIdentity, client: u8, verify: u8, cut: usize) -> Option<Box<TlsFacts>> {
+        let parts = [
+            addition(0x21, b"TLSv1.3"),
+            addition(0x22, b"alice"),
+            addition(0x23, b"TLS_AES_128_GCM_SHA256"),
+        ]
+        .concat();
+        let tls = [vec![client, 0, 0, 0, verify], parts].concat();
+        let additions = [addition(0x02, b"broker.example"), addition(0x20, &tls)].concat();
+        let body = [vec![0; 12], additions].concat();
+        let mut header = v2(1, 0x11, &body[..body.len() - cut]);
+        let mut layer = ProxyLayer::new(identity);
+        let (mut plain, mut reply) = (Vec::new(), Vec::new());
+        layer.receive(&mut header, &mut plain, &mut reply).unwrap();
+        let mut facts = LayerFacts::default();
+        layer.tell(&mut facts);
+        facts.tls
+    }
+
+    #[test]
+    fn a_certificate_counts_if_the_proxy_is_believed_and_has_verified_it() {
+        use ProxyIdentity::{Believed, Ignored};
+        let name = |facts: Option<Box<TlsFacts>>| facts?.certificate?.common_name;
+        for client in [3, 5, 7] {
+            assert_eq!(name(told(Believed, client, 0, 0)).as_deref(), Some("alice"));
+        }
+        let facts = told(Believed, 7, 0, 0).unwrap();
+        assert_eq!(
+            (&*facts.version, facts.server_name.as_deref()),
+            ("TLSv1.3", Some("broker.example"))
+        );
+        assert_eq!(name(told(Believed, 1, 0, 0)), None, "none was shown");
+        assert_eq!(name(told(Believed, 7, 1, 0)), None, "it was not verified");
+        assert_eq!(told(Ignored, 7, 0, 0), None);
+        for cut in 1..68 {
+            assert_eq!(
+                name(told(Believed, 7, 0, cut)),
+                None,
+                "{cut} bytes are missing"
+            );
         }
     }
 

@@ -2,13 +2,16 @@
 
 use mio::net::{TcpListener as MioListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
 
-/// Accepted sockets inherit TCP_NODELAY from their listener here, which saves a call for each.
-const NODELAY_IS_INHERITED: bool = cfg!(target_os = "linux");
+/// Accepted sockets inherit all options from their listener here, which saves calls for each.
+const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
+/// Questions without an answer after which a silent peer's host counts as gone. They come at a quarter of the time of silence.
+const KEEP_ALIVE_PROBES: u32 = 4;
 
 /// How a listener's sockets are set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,14 +20,30 @@ pub struct TcpOptions {
     pub nodelay: bool,
     /// Connections that wait for being accepted; the operating system may lower it.
     pub backlog: u32,
+    /// Seconds of silence after which the operating system asks whether the peer's host is still there (SO_KEEPALIVE);
+    /// 0 = never. A host that does not answer is given up after as much time again.
+    pub keep_alive_secs: u32,
+    /// Seconds that sent bytes may stay without an acknowledgement (TCP_USER_TIMEOUT, Linux); 0 = as the system has it,
+    /// which is about a quarter of an hour.
+    pub user_timeout_secs: u32,
+    /// The operating system's buffer for what has come and is not read (SO_RCVBUF); 0 = the system sizes it itself.
+    pub receive_buffer_bytes: u32,
+    /// The operating system's buffer for what is written and has not left (SO_SNDBUF); 0 = the system sizes it itself.
+    pub send_buffer_bytes: u32,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        // Room for a burst of reconnecting devices; Linux caps it at net.core.somaxconn (4096 by default).
         Self {
             nodelay: true,
+            // Room for a burst of reconnecting devices; Linux caps it at net.core.somaxconn (4096 by default).
             backlog: 4096,
+            // Mappings of routers that translate addresses live for minutes: a question a minute keeps them.
+            keep_alive_secs: 60,
+            // Longer than a device loses its radio for as a matter of course; its session outlives the connection anyway.
+            user_timeout_secs: 120,
+            receive_buffer_bytes: 0,
+            send_buffer_bytes: 0,
         }
     }
 }
@@ -81,6 +100,19 @@ impl TcpListener {
             })
     }
 
+    /// Takes over a listening socket that somebody else has opened: its backlog is his, the other options are set.
+    ///
+    /// # Errors
+    /// The operating system's, about an option.
+    pub fn adopt(listener: StdListener, options: TcpOptions) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        prepare(SockRef::from(&listener), options)?;
+        Ok(Self {
+            listener: MioListener::from_std(listener),
+            options,
+        })
+    }
+
     /// A second handle to the same queue of waiting connections.
     ///
     /// # Errors
@@ -123,9 +155,9 @@ impl TcpListener {
     /// [`io::ErrorKind::WouldBlock`] when none waits, else the operating system's.
     pub fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let (stream, peer) = self.listener.accept()?;
-        if !NODELAY_IS_INHERITED && self.options.nodelay {
-            // A socket without it is slower, not wrong.
-            let _ = stream.set_nodelay(true);
+        if !OPTIONS_ARE_INHERITED {
+            // A socket without them is slower, not wrong.
+            let _ = prepare(SockRef::from(&stream), self.options);
         }
         Ok((
             Socket { stream },
@@ -218,12 +250,42 @@ fn open(address: SocketAddr, options: TcpOptions) -> io::Result<StdListener> {
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    if NODELAY_IS_INHERITED && options.nodelay {
-        socket.set_tcp_nodelay(true)?;
-    }
+    // Before it listens: the size of the receive buffer bounds the window that is agreed on with the first segment.
+    prepare(SockRef::from(&socket), options)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// Sets the options of a socket; on Linux a listening one passes them on.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "a reference to a socket is a value"
+)]
+fn prepare(socket: SockRef<'_>, options: TcpOptions) -> io::Result<()> {
+    socket.set_tcp_nodelay(options.nodelay)?;
+    if options.keep_alive_secs > 0 {
+        let secs = u64::from(options.keep_alive_secs);
+        let between = Duration::from_secs((secs / u64::from(KEEP_ALIVE_PROBES)).max(1));
+        let keep_alive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(secs))
+            .with_interval(between);
+        #[cfg(not(windows))]
+        let keep_alive = keep_alive.with_retries(KEEP_ALIVE_PROBES);
+        socket.set_tcp_keepalive(&keep_alive)?;
+    }
+    #[cfg(target_os = "linux")]
+    if options.user_timeout_secs > 0 {
+        let most = Duration::from_secs(options.user_timeout_secs.into());
+        socket.set_tcp_user_timeout(Some(most))?;
+    }
+    if options.receive_buffer_bytes > 0 {
+        socket.set_recv_buffer_size(options.receive_buffer_bytes as usize)?;
+    }
+    if options.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(options.send_buffer_bytes as usize)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
@@ -312,29 +374,67 @@ mod tests {
         );
     }
 
+    /// The socket that `listener` has accepted, and its peer.
+    fn accepted(listener: &TcpListener) -> (super::Socket, TcpStream) {
+        let mut twin = listener.try_clone().unwrap();
+        let mut poll = Poll::new().unwrap();
+        twin.register(poll.registry(), Token(0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        poll.poll(&mut Events::with_capacity(4), None).unwrap();
+        let (socket, peer) = twin.accept().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert_eq!(
+            listener.accept().unwrap_err().kind(),
+            std::io::ErrorKind::WouldBlock
+        );
+        (socket, client)
+    }
+
     #[test]
-    fn accepted_sockets_have_the_listeners_nodelay_and_clones_share_one_queue() {
-        for nodelay in [true, false] {
-            let listener = TcpListener::bind(
-                any_port(),
-                TcpOptions {
-                    nodelay,
-                    backlog: 16,
-                },
-            )
-            .unwrap();
-            let mut twin = listener.try_clone().unwrap();
-            let mut poll = Poll::new().unwrap();
-            twin.register(poll.registry(), Token(0)).unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            poll.poll(&mut Events::with_capacity(4), None).unwrap();
-            let (socket, peer) = twin.accept().unwrap();
-            assert_eq!(peer, client.local_addr().unwrap());
-            assert_eq!(socket.stream.nodelay().unwrap(), nodelay);
-            assert_eq!(
-                listener.accept().unwrap_err().kind(),
-                std::io::ErrorKind::WouldBlock
-            );
+    fn accepted_sockets_have_the_listeners_options_and_clones_share_one_queue() {
+        let bound = |options| TcpListener::bind(any_port(), options).unwrap();
+        let adopted = |options| {
+            let listener = std::net::TcpListener::bind(any_port()).unwrap();
+            TcpListener::adopt(listener, options).unwrap()
+        };
+        let plain = TcpOptions {
+            nodelay: false,
+            backlog: 16,
+            keep_alive_secs: 0,
+            user_timeout_secs: 0,
+            receive_buffer_bytes: 0,
+            send_buffer_bytes: 0,
+        };
+        let full = TcpOptions {
+            nodelay: true,
+            backlog: 16,
+            keep_alive_secs: 20,
+            user_timeout_secs: 30,
+            receive_buffer_bytes: 10_000,
+            send_buffer_bytes: 20_000,
+        };
+        for open in [&bound as &dyn Fn(TcpOptions) -> TcpListener, &adopted] {
+            let listener = open(plain);
+            let (socket, _client) = accepted(&listener);
+            let socket = socket2::SockRef::from(&socket.stream);
+            assert!(!socket.tcp_nodelay().unwrap() && !socket.keepalive().unwrap());
+            let listener = open(full);
+            let (socket, _client) = accepted(&listener);
+            let socket = socket2::SockRef::from(&socket.stream);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            // Linux doubles what is asked for, to have room for its own book-keeping.
+            let sizes = [socket.recv_buffer_size(), socket.send_buffer_size()];
+            let sizes = sizes.map(Result::unwrap);
+            assert!((10_000..=20_000).contains(&sizes[0]), "{sizes:?}");
+            assert!((20_000..=40_000).contains(&sizes[1]), "{sizes:?}");
+            #[cfg(target_os = "linux")]
+            {
+                let secs = std::time::Duration::from_secs;
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), secs(20));
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), secs(5));
+                assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+                assert_eq!(socket.tcp_user_timeout().unwrap(), Some(secs(30)));
+            }
         }
     }
 }

@@ -5,10 +5,11 @@ use crate::events;
 use crate::extend::{Cut, conn_of};
 use crate::request::{Awaiting, SessionsReply};
 use crate::worker::Worker;
+use crate::worker::accept::ListenerGauge;
 use crate::worker::links::Phase;
 use crate::worker::receive::ReadUntil;
 use tidewire_core::{
-    Admission, ConnKey, Input, Output, Question, Reply, Ticket, TransportEnd, WorkerId,
+    Admission, ConnKey, Input, Output, PeerFacts, Question, Reply, Ticket, TransportEnd, WorkerId,
 };
 
 /// What became of the connection whose bytes are being handled.
@@ -91,7 +92,11 @@ impl<D: Driver> Worker<D> {
                 Output::Ask { ticket, question } => self.ask(ticket, question),
                 Output::Interest(change) => self.interest.note(change),
                 Output::Event(event) => {
-                    events::log(&event);
+                    let name = |peer: &PeerFacts| {
+                        let gauge = self.gauges.get(usize::from(peer.listener));
+                        gauge.map_or("", ListenerGauge::name)
+                    };
+                    events::log(&event, name);
                     self.decider.observe(&event);
                 }
                 Output::Reply { ticket, reply } => self.reply(ticket, reply),

@@ -73,6 +73,40 @@ fn a_clients_certificate_is_told_with_the_peer() {
     assert_eq!(certificate.fingerprint.len(), 64);
 }
 
+/// A header of the PROXY protocol, version 2, from a proxy that has verified the certificate of `name`.
+fn header_of_a_tls_proxy(name: &str) -> Vec<u8> {
+    let part = |kind: u8, value: &[u8]| {
+        let length = u16::try_from(value.len()).unwrap();
+        [&[kind], &length.to_be_bytes()[..], value].concat()
+    };
+    let tls = [&[7, 0, 0, 0, 0], &part(0x22, name.as_bytes())[..]].concat();
+    let addresses = [203, 0, 113, 9, 192, 0, 2, 1, 0x12, 0x34, 7, 0x5B];
+    let body = [&addresses, &part(0x20, &tls)[..]].concat();
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+    header.extend_from_slice(&u16::try_from(body.len()).unwrap().to_be_bytes());
+    [header, body].concat()
+}
+
+#[test]
+fn a_trusted_proxys_word_about_a_certificate_counts_where_the_listener_says_so() {
+    for believed in [true, false] {
+        let house = House::with(|settings| {
+            settings.trusted_proxies = Some(vec!["127.0.0.0/8".parse().unwrap()]);
+            settings.proxy_tls_identity = believed;
+        });
+        let mut stream = house.bare("tcp");
+        stream.write_all(&header_of_a_tls_proxy("alice")).unwrap();
+        exchange(&mut stream, &connect_packet("a"), CONNACK);
+        let page = house.broker.handle().clients(None, 10).unwrap();
+        let way = page.rows[0].peer.as_ref().unwrap().way.as_ref().unwrap();
+        let name = way
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.certificate.as_ref()?.common_name.as_deref());
+        assert_eq!(name, believed.then_some("alice"));
+    }
+}
+
 #[test]
 fn sessions_are_resumed_without_showing_the_certificate_again() {
     let house = House::new();

@@ -94,31 +94,6 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         Section::Listener,
-        "tcp_nodelay",
-        Kind::Flag,
-        "",
-        "Whether small packets leave at once (TCP_NODELAY). `false` may save packets on slow links and costs latency.",
-        Access::Listener {
-            get: |listener| Value::Flag(listener.tcp_nodelay),
-            set: |listener, value| listener.tcp_nodelay = value == Value::Flag(true),
-        },
-    ),
-    key(
-        Section::Listener,
-        "backlog",
-        Kind::Integer {
-            min: 1,
-            max: 65_535,
-        },
-        "connections",
-        "Connections that the system holds until the broker accepts them; the system may have a lower bound of its own.",
-        Access::Listener {
-            get: |listener| Value::Integer(listener.backlog.into()),
-            set: |listener, value| listener.backlog = value.narrow(),
-        },
-    ),
-    key(
-        Section::Listener,
         "response_information",
         Kind::Text { max_bytes: 65_535 },
         "",

@@ -13,6 +13,7 @@ mod read;
 pub(crate) mod reference;
 mod suggest;
 mod table;
+pub(crate) mod tcp;
 mod value;
 mod ways;
 
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tidewire_codec::Version;
 use tidewire_core::{Limits, SharedStrategy};
-use tidewire_net::ListenUrl;
+use tidewire_net::{ListenUrl, TcpOptions};
 
 pub(crate) use access::AclPreset;
 pub(crate) use diagnostic::Diagnostic;
@@ -123,10 +124,10 @@ pub(crate) struct Listener {
     pub(crate) max_connections: u32,
     /// Protocol versions that are served.
     pub(crate) versions: Vec<Version>,
-    /// Whether small packets leave at once.
-    pub(crate) tcp_nodelay: bool,
-    /// Connections that the system holds until the broker accepts them.
-    pub(crate) backlog: u32,
+    /// How its sockets are set up.
+    pub(crate) tcp: TcpOptions,
+    /// The name of a socket that systemd has opened for it.
+    pub(crate) systemd_socket: Option<String>,
     /// Answer to Request Response Information, if any \[5.0 3.2.2.3.15\].
     pub(crate) response_information: Option<String>,
     /// What comes before the first byte of MQTT.
@@ -143,8 +144,11 @@ impl Default for Listener {
             authorize: true,
             max_connections: 0,
             versions: vec![Version::V31, Version::V311, Version::V5],
-            tcp_nodelay: true,
-            backlog: 1024,
+            tcp: TcpOptions {
+                backlog: 1024,
+                ..TcpOptions::default()
+            },
+            systemd_socket: None,
             response_information: None,
             ways: ways::Ways::default(),
         }

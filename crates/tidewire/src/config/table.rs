@@ -2,7 +2,7 @@
 
 use super::key::{Access, Key, Kind, Reload, Section};
 use super::value::Value;
-use super::{LogFormat, access, limits, listeners, ways};
+use super::{LogFormat, access, limits, listeners, tcp, ways};
 use std::path::PathBuf;
 use tidewire_core::SharedStrategy;
 
@@ -20,7 +20,7 @@ const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", 
 
 /// All keys, section by section.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
-    let listeners = listeners::KEYS.iter().chain(ways::KEYS);
+    let listeners = listeners::KEYS.iter().chain(tcp::KEYS).chain(ways::KEYS);
     listeners
         .chain(access::KEYS)
         .chain(KEYS)

@@ -20,6 +20,8 @@ pub(crate) struct Ways {
     pub(crate) web_socket: WebSocketSettings,
     /// Who speaks for others; `None` = nobody, and no PROXY header is read.
     pub(crate) trusted_proxies: Option<Vec<AddressRange>>,
+    /// Whether they are believed about clients' certificates.
+    pub(crate) proxy_tls_identity: bool,
     /// Seconds for all handshakes together.
     pub(crate) handshake_timeout_secs: u32,
     /// Permission bits of a socket file.
@@ -32,6 +34,7 @@ impl Default for Ways {
             tls: TlsSettings::default(),
             web_socket: WebSocketSettings::default(),
             trusted_proxies: None,
+            proxy_tls_identity: false,
             handshake_timeout_secs: 10,
             unix_mode: 0o660,
         }
@@ -44,6 +47,7 @@ impl Ways {
         settings.tls = self.tls.clone();
         settings.web_socket = self.web_socket.clone();
         settings.trusted_proxies.clone_from(&self.trusted_proxies);
+        settings.proxy_tls_identity = self.proxy_tls_identity;
         settings.handshake_timeout_secs = self.handshake_timeout_secs;
         settings.unix_mode = self.unix_mode;
     }
@@ -217,6 +221,18 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         Section::Listener,
+        "proxy_tls_identity",
+        Kind::Flag,
+        "",
+        "Whether the name of a client's verified certificate that a trusted proxy passes on (PROXY protocol version 2, such as HAProxy's \
+         `send-proxy-v2-ssl-cn`) counts as if the client had shown the certificate here.",
+        Access::Listener {
+            get: |listener| Value::Flag(listener.ways.proxy_tls_identity),
+            set: |listener, value| listener.ways.proxy_tls_identity = value == Value::Flag(true),
+        },
+    ),
+    key(
+        Section::Listener,
         "handshake_timeout_secs",
         Kind::Integer { min: 1, max: 3600 },
         "seconds",
@@ -322,6 +338,7 @@ mod tests {
             ws_origins = ["https://o"]
             ws_max_header_bytes = 1024
             trusted_proxies = ["10.0.0.0/8", "::1"]
+            proxy_tls_identity = true
             handshake_timeout_secs = 3
             unix_mode = 0o600
         "#;
@@ -340,8 +357,12 @@ mod tests {
         let proxies: Vec<_> = proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
         assert_eq!(
-            (settings.handshake_timeout_secs, settings.unix_mode),
-            (3, 0o600)
+            (
+                settings.proxy_tls_identity,
+                settings.handshake_timeout_secs,
+                settings.unix_mode
+            ),
+            (true, 3, 0o600)
         );
     }
 

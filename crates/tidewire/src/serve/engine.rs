@@ -1,7 +1,8 @@
 //! The seam to the broker library: settings in, addresses and answers out.
 
 use super::access;
-use crate::config::{Config, Listener};
+use super::activation::Activation;
+use crate::config::{Config, Listener, tcp};
 use crate::control::protocol::{
     Answer, Body, Client, Clients, Opened, Operation, Status as Report,
 };
@@ -15,13 +16,15 @@ use tidewire_core::SessionRow;
 
 /// Starts the broker library.
 pub(super) fn start(config: &Config) -> Result<Broker, Failure> {
+    let mut listeners: Vec<ListenerSettings> = config
+        .listeners
+        .iter()
+        .map(|listener| settings_of(config, listener))
+        .collect();
+    Activation::take()?.give(&config.listeners, &mut listeners)?;
     let settings = Settings {
         workers: config.workers.into(),
-        listeners: config
-            .listeners
-            .iter()
-            .map(|listener| settings_of(config, listener))
-            .collect(),
+        listeners,
         limits: config.limits.clone(),
         shared_strategy: config.shared_strategy,
         sys_interval_secs: config.sys_interval_secs,
@@ -148,12 +151,11 @@ fn settings_of(config: &Config, listener: &Listener) -> ListenerSettings {
         allow_anonymous: config.is_open(listener),
         versions: listener.versions.clone(),
         max_connections: listener.max_connections as usize,
-        tcp_nodelay: listener.tcp_nodelay,
-        backlog: listener.backlog,
         response_information: listener.response_information.as_deref().map(Into::into),
         ..ListenerSettings::new(&listener.name, listener.url.clone())
     };
     listener.ways.apply(&mut settings);
+    tcp::apply(listener, &mut settings);
     settings
 }
 

@@ -1,6 +1,7 @@
 //! `tidewire serve`: from flags and file to a running broker, and to its clean stop.
 
 pub(crate) mod access;
+mod activation;
 mod banner;
 mod engine;
 mod pid_file;

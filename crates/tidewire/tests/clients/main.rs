@@ -7,6 +7,7 @@
     reason = "a json! literal reads better as an argument without a borrow"
 )]
 
+mod activation;
 mod agent;
 mod libraries;
 mod mosquitto;
