@@ -144,13 +144,10 @@ pub(crate) enum CertOperation {
     MakeCa(MakeCa),
     /// Make a server's certificate: server.pem and server.key.
     MakeServer(MakeServer),
-    /// Make a client's certificate: NAME.pem, NAME.key, and NAME-combined.pem with both.
+    /// Make a client's certificate: NAME.pem, NAME.key, NAME-combined.pem with both, and NAME.p12 (PKCS#12).
     MakeClient(MakeClient),
     /// Print what the certificates of a file say.
-    Show {
-        /// PEM file.
-        file: PathBuf,
-    },
+    Show(ShowCert),
     /// Say whether a certificate would serve, and if not, why.
     Check(CheckCert),
 }
@@ -167,6 +164,9 @@ pub(crate) struct MakeCa {
     /// Days until it expires.
     #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub(crate) days: u32,
+    /// How to make the key.
+    #[command(flatten)]
+    pub(crate) key: KeyKind,
     /// Write over what is there.
     #[arg(long)]
     pub(crate) force: bool,
@@ -184,6 +184,9 @@ pub(crate) struct MakeServer {
     /// Days until it expires; some clients accept no more than 825.
     #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub(crate) days: u32,
+    /// How to make the key.
+    #[command(flatten)]
+    pub(crate) key: KeyKind,
     /// Write over what is there.
     #[arg(long)]
     pub(crate) force: bool,
@@ -197,12 +200,43 @@ pub(crate) struct MakeClient {
     pub(crate) dir: PathBuf,
     /// The client's name: the common name of its certificate.
     pub(crate) name: String,
+    /// Password of NAME.p12; without it one is made up and printed.
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) p12_password: Option<String>,
     /// Days until it expires.
     #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub(crate) days: u32,
+    /// How to make the key.
+    #[command(flatten)]
+    pub(crate) key: KeyKind,
     /// Write over what is there.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// What kind of key to make.
+#[derive(Args, Debug)]
+pub(crate) struct KeyKind {
+    /// Make an RSA key of this many bits, for devices that know no elliptic curves; without it the key is EC (P-256).
+    #[arg(
+        long,
+        value_name = "BITS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "3072",
+        value_parser = clap::value_parser!(u16).range(2048..=4096)
+    )]
+    pub(crate) rsa: Option<u16>,
+}
+
+/// `tidewire cert show`
+#[derive(Args, Debug)]
+pub(crate) struct ShowCert {
+    /// File of PEM, DER or PKCS#12.
+    pub(crate) file: PathBuf,
+    /// The password of a PKCS#12 file.
+    #[arg(long, default_value = "")]
+    pub(crate) password: String,
 }
 
 /// `tidewire cert check`

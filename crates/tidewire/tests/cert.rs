@@ -20,7 +20,7 @@ fn made() -> tempfile::TempDir {
     for (operation, arguments) in [
         ("make-ca", &[][..]),
         ("make-server", &["localhost", "127.0.0.1"]),
-        ("make-client", &["alice"]),
+        ("make-client", &["alice", "--p12-password", "bird"]),
     ] {
         let finished = cert(folder.path(), operation, arguments);
         assert_eq!(finished.code, Some(0), "{operation}: {finished:?}");
@@ -53,7 +53,7 @@ fn openssl_reads_and_verifies_what_is_made() {
         "pkey -in server.key -check -noout",
         "pkey -in alice-combined.pem -check -noout",
         "x509 -in alice-combined.pem -noout",
-        "pkcs12 -export -in alice.pem -inkey alice.key -out alice.p12 -passout pass:x",
+        "pkcs12 -in alice.p12 -passin pass:bird -noout",
     ] {
         let (fine, text) = openssl(folder.path(), arguments);
         assert!(fine, "openssl {arguments}\n{text}");
@@ -77,13 +77,96 @@ fn openssl_reads_and_verifies_what_is_made() {
 }
 
 #[test]
+fn pkcs12_has_the_key_and_both_certificates_under_its_password() {
+    let folder = made();
+    let (fine, text) = openssl(
+        folder.path(),
+        "pkcs12 -in alice.p12 -passin pass:bird -nodes",
+    );
+    assert!(fine, "{text}");
+    assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 2, "{text}");
+    assert!(text.contains("friendlyName: alice"), "{text}");
+    let key = |text: &str| {
+        let start = text.find("-----BEGIN PRIVATE KEY-----").expect("a key");
+        text[start..].lines().nth(1).map(str::to_owned)
+    };
+    let alone = std::fs::read_to_string(folder.path().join("alice.key")).expect("read");
+    assert_eq!(key(&text), key(&alone));
+    let (open, _) = openssl(folder.path(), "pkcs12 -in alice.p12 -passin pass:x -nodes");
+    assert!(!open, "another password");
+    // Without a password on the command line, the one that is printed opens it.
+    let made = cert(folder.path(), "make-client", &["bob"]);
+    let word = made.stdout.split("password of bob.p12 is ").nth(1);
+    let word = word.and_then(|rest| rest.split(' ').next());
+    let password = word.expect(&made.stdout);
+    let file = folder.path().join("bob.p12").display().to_string();
+    let shown = run(&["cert", "show", &file, "--password", password]);
+    for part in ["CN=bob", "clients", "Tidewire CA", "signing certificates"] {
+        assert!(shown.stdout.contains(part), "{part}: {shown:?}");
+    }
+    let wrong = run(&["cert", "show", &file]);
+    assert!(
+        wrong.code == Some(1) && wrong.stderr.contains("--password"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn rsa_keys_are_made_on_request_and_serve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (operation, arguments) in [
+        ("make-ca", &["--rsa=2048"][..]),
+        ("make-server", &["--rsa=2048", "localhost"]),
+        ("make-client", &["--rsa=2048", "alice"]),
+    ] {
+        let finished = cert(folder.path(), operation, arguments);
+        assert_eq!(finished.code, Some(0), "{operation}: {finished:?}");
+    }
+    for arguments in [
+        "verify -x509_strict -purpose sslserver -verify_hostname localhost -CAfile ca.pem server.pem",
+        "verify -x509_strict -purpose sslclient -CAfile ca.pem alice.pem",
+        "rsa -in server.key -check -noout",
+    ] {
+        let (fine, text) = openssl(folder.path(), arguments);
+        assert!(fine, "openssl {arguments}\n{text}");
+    }
+    let shown = run(&[
+        "cert",
+        "show",
+        &folder.path().join("server.pem").display().to_string(),
+    ]);
+    assert!(shown.stdout.contains("RSA, 2048 bits"), "{shown:?}");
+    let file = config(folder.path(), "server.pem", "server.key", "");
+    let broker = TestBroker::with(&["--dev", "--config", &file.display().to_string()]);
+    let port = broker.port();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (_, text) = openssl(
+            folder.path(),
+            &format!(
+                "s_client -connect 127.0.0.1:{port} {version} -CAfile ca.pem -verify_hostname localhost"
+            ),
+        );
+        assert!(text.contains("Verify return code: 0 (ok)"), "{text}");
+    }
+    let short = cert(folder.path(), "make-client", &["--rsa=1024", "old"]);
+    assert_eq!(short.code, Some(2), "{short:?}");
+    assert!(short.stderr.contains("2048"), "{}", short.stderr);
+}
+
+#[test]
 fn keys_are_their_owners_alone_and_nothing_is_written_over() {
     let folder = made();
     let mode = |name: &str| {
         let file = std::fs::metadata(folder.path().join(name)).expect(name);
         file.permissions().mode() & 0o777
     };
-    for name in ["ca.key", "server.key", "alice.key", "alice-combined.pem"] {
+    for name in [
+        "ca.key",
+        "server.key",
+        "alice.key",
+        "alice-combined.pem",
+        "alice.p12",
+    ] {
         assert_eq!(mode(name), 0o600, "{name}");
     }
     for name in ["ca.pem", "server.pem", "alice.pem"] {

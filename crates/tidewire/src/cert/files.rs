@@ -27,7 +27,7 @@ pub(super) enum Existing {
 /// A file to be written.
 pub(super) struct Planned {
     pub(super) path: PathBuf,
-    pub(super) content: String,
+    pub(super) content: Vec<u8>,
     pub(super) secrecy: Secrecy,
 }
 
@@ -86,7 +86,7 @@ fn write(file: &Planned) -> io::Result<()> {
         .mode(mode)
         .open(&part)
         .and_then(|mut open| {
-            open.write_all(file.content.as_bytes())?;
+            open.write_all(&file.content)?;
             open.sync_all()
         })
         .and_then(|()| fs::rename(&part, &file.path));

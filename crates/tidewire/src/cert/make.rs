@@ -1,7 +1,8 @@
 //! Making certificates.
 
 use super::files::{Existing, Planned, Secrecy, make_folder, read, write_all};
-use crate::cli::{MakeCa, MakeClient, MakeServer};
+use super::keys::{failed, generate, key_store, random_password};
+use crate::cli::{KeyKind, MakeCa, MakeClient, MakeServer};
 use crate::exit::{Failure, Status};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -19,7 +20,7 @@ pub(super) fn authority(made: &MakeCa) -> Result<String, Failure> {
     let mut params = params(Vec::new(), &made.name, made.days)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let key = generate()?;
+    let key = generate(&made.key)?;
     let cert = params.self_signed(&key).map_err(failed)?;
     make_folder(&made.dir)?;
     let files = [
@@ -40,7 +41,7 @@ pub(super) fn server(made: &MakeServer) -> Result<String, Failure> {
     let first = made.names.first().map_or("server", String::as_str);
     let mut params = params(made.names.clone(), first, made.days)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let (cert, key) = sign(&made.dir, &params)?;
+    let Signed { cert, key, .. } = sign(&made.dir, &params, &made.key)?;
     let files = [
         public(&made.dir, "server.pem", cert),
         private(&made.dir, "server.key", key),
@@ -77,18 +78,27 @@ pub(super) fn client(made: &MakeClient) -> Result<String, Failure> {
             SanType::DnsName(text)
         });
     }
-    let (cert, key) = sign(&made.dir, &params)?;
+    let signed = sign(&made.dir, &params, &made.key)?;
+    let (password, note) = match &made.p12_password {
+        Some(password) => (password.clone(), String::new()),
+        None => {
+            let password = random_password()?;
+            let note = format!(
+                "\nThe password of {name}.p12 is {password} (it is written nowhere else).\n"
+            );
+            (password, note)
+        }
+    };
+    let store = key_store(name, &signed.chain, &signed.key_der, &password)?;
+    let Signed { cert, key, .. } = signed;
     let files = [
         public(&made.dir, &format!("{name}.pem"), cert.clone()),
         private(&made.dir, &format!("{name}.key"), key.clone()),
         private(&made.dir, &format!("{name}-combined.pem"), cert + &key),
+        private(&made.dir, &format!("{name}.p12"), store),
     ];
     write_all(&files, existing(made.force))?;
-    let dir = made.dir.display();
-    Ok(format!(
-        "{}\nFor programs that want PKCS#12:\n  openssl pkcs12 -export -in {dir}/{name}.pem -inkey {dir}/{name}.key -out {dir}/{name}.p12\n",
-        list(&files)
-    ))
+    Ok(list(&files) + &note)
 }
 
 fn params(names: Vec<String>, common_name: &str, days: u32) -> Result<CertificateParams, Failure> {
@@ -110,8 +120,18 @@ fn params(names: Vec<String>, common_name: &str, days: u32) -> Result<Certificat
     Ok(params)
 }
 
-/// Has the folder's authority sign; certificate and key as PEM.
-fn sign(dir: &Path, params: &CertificateParams) -> Result<(String, String), Failure> {
+/// A certificate with its key.
+struct Signed {
+    /// PEM.
+    cert: String,
+    key: String,
+    /// DER: the certificate, and the one that signed it.
+    chain: [Vec<u8>; 2],
+    key_der: Vec<u8>,
+}
+
+/// Makes a key, and has the folder's authority sign for it.
+fn sign(dir: &Path, params: &CertificateParams, kind: &KeyKind) -> Result<Signed, Failure> {
     let (cert, key) = (dir.join("ca.pem"), dir.join("ca.key"));
     if !cert.exists() || !key.exists() {
         let dir = dir.display();
@@ -121,31 +141,26 @@ fn sign(dir: &Path, params: &CertificateParams) -> Result<(String, String), Fail
         return Err(Failure::new(Status::Usage, message));
     }
     let authority = KeyPair::from_pem(&read(&key)?).map_err(|error| unusable(dir, &error))?;
+    let signer = super::show::read(&cert)?;
+    let signer = signer.first().map(|cert| cert.to_vec()).unwrap_or_default();
     let issuer = Issuer::from_ca_cert_pem(&read(&cert)?, authority)
         .map_err(|error| unusable(dir, &error))?;
-    let key = generate()?;
+    let key = generate(kind)?;
     let cert = params.signed_by(&key, &issuer).map_err(failed)?;
-    Ok((cert.pem(), key.serialize_pem()))
+    Ok(Signed {
+        cert: cert.pem(),
+        key: key.serialize_pem(),
+        chain: [cert.der().to_vec(), signer],
+        key_der: key.serialize_der(),
+    })
 }
 
 fn unusable(dir: &Path, error: &rcgen::Error) -> Failure {
     let message = format!(
-        "the authority in {} cannot sign: {error}\n  help: it has to be one that `tidewire cert make-ca` made, or one with an EC key",
+        "the authority in {} cannot sign: {error}\n  help: it has to be one that `tidewire cert make-ca` made, or one with an EC key or an RSA key of 2048 to 4096 bits",
         dir.display()
     );
     Failure::new(Status::Failed, message)
-}
-
-fn generate() -> Result<KeyPair, Failure> {
-    KeyPair::generate().map_err(failed)
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn failed(error: rcgen::Error) -> Failure {
-    Failure::new(
-        Status::Failed,
-        format!("the certificate cannot be made: {error}"),
-    )
 }
 
 fn existing(force: bool) -> Existing {
@@ -160,16 +175,16 @@ fn public(dir: &Path, name: &str, content: String) -> Planned {
     let (path, secrecy) = (dir.join(name), Secrecy::Public);
     Planned {
         path,
-        content,
+        content: content.into(),
         secrecy,
     }
 }
 
-fn private(dir: &Path, name: &str, content: String) -> Planned {
+fn private(dir: &Path, name: &str, content: impl Into<Vec<u8>>) -> Planned {
     let (path, secrecy) = (dir.join(name), Secrecy::Private);
     Planned {
         path,
-        content,
+        content: content.into(),
         secrecy,
     }
 }

@@ -1,10 +1,10 @@
 //! `tidewire cert`: an authority of one's own, what it signs, and what is wrong with a certificate.
 //!
-//! Keys are EC P-256. RSA keys are not made: no library in pure Rust makes and uses them without a known weakness. PKCS#12
-//! is not written: the libraries for it stand on unfinished releases; the command that makes one is printed.
+//! Keys are EC P-256, or RSA for old devices.
 
 mod check;
 mod files;
+mod keys;
 mod make;
 mod show;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(cert: &Cert) -> Result<String, Failure> {
         CertOperation::MakeCa(made) => make::authority(made),
         CertOperation::MakeServer(made) => make::server(made),
         CertOperation::MakeClient(made) => make::client(made),
-        CertOperation::Show { file } => show::run(file),
+        CertOperation::Show(show) => show::run(show),
         CertOperation::Check(check) => check::run(check),
     }
 }

@@ -1,6 +1,8 @@
 //! What certificates say, in a person's words.
 
+use crate::cli::ShowCert;
 use crate::exit::{Failure, Status};
+use p12_keystore::Pkcs12Archive;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::fmt::Write as _;
@@ -9,10 +11,14 @@ use tidewire_net::certificate_facts;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+/// What every DER structure here begins with; no PEM file does.
+const DER_SEQUENCE: u8 = 0x30;
+
 /// `tidewire cert show`
-pub(super) fn run(file: &Path) -> Result<String, Failure> {
+pub(super) fn run(show: &ShowCert) -> Result<String, Failure> {
+    let file = &show.file;
     let mut text = String::new();
-    for (index, certificate) in read(file)?.iter().enumerate() {
+    for (index, certificate) in read_any(file, &show.password)?.iter().enumerate() {
         if index > 0 {
             text.push('\n');
         }
@@ -40,6 +46,31 @@ pub(super) fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure>
             format!("{shown} holds no certificate (no whole `-----BEGIN CERTIFICATE-----` block)"),
         )),
     }
+}
+
+/// The certificates of a file of any kind.
+fn read_any(file: &Path, password: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        let message = format!("{} cannot be read: {error}", file.display());
+        Failure::new(Status::Failed, message)
+    })?;
+    if bytes.first() != Some(&DER_SEQUENCE) {
+        return read(file);
+    }
+    if X509Certificate::from_der(&bytes).is_ok() {
+        return Ok(vec![bytes.into()]);
+    }
+    let archive = Pkcs12Archive::from_pkcs12(&bytes, password).map_err(|error| {
+        let message = format!(
+            "{} is neither PEM nor a certificate, and as PKCS#12 it cannot be read: {error}\n  help: is the password right? Give it by --password",
+            file.display()
+        );
+        Failure::new(Status::Failed, message)
+    })?;
+    let certificates = archive.certs.iter();
+    Ok(certificates
+        .map(|found| found.cert.as_der().to_vec().into())
+        .collect())
 }
 
 fn describe(certificate: &CertificateDer<'_>, text: &mut String) -> Option<()> {
