@@ -43,6 +43,8 @@ mod events;
 mod extend;
 mod handle;
 pub mod handlers;
+#[cfg(feature = "http")]
+pub mod http_client;
 mod interest;
 mod mailbox;
 mod request;
