@@ -4,6 +4,7 @@ use crate::mailbox::{Mail, Mailbox};
 use std::sync::Arc;
 use tidewire_codec::ReasonCode;
 use tidewire_core::{Answer, ConnKey, Question, Ticket, WorkerId};
+use tidewire_handler::Denial;
 
 /// Answers the questions of one worker. It must not block: what needs time is answered later through the port.
 pub trait Answerer: Send {
@@ -24,7 +25,7 @@ pub struct AnswerPort {
 /// What comes late.
 enum Late {
     Answer(Ticket, Answer),
-    Cut(ConnKey),
+    Entry(ConnKey, Option<Denial>),
 }
 
 impl AnswerPort {
@@ -33,9 +34,9 @@ impl AnswerPort {
         (self.post)(Late::Answer(ticket, answer));
     }
 
-    /// Closes a connection, if it is still there.
-    pub(crate) fn cut(&self, conn: ConnKey) {
-        (self.post)(Late::Cut(conn));
+    /// Says whether a connection may come in.
+    pub(crate) fn enter(&self, conn: ConnKey, refused: Option<Denial>) {
+        (self.post)(Late::Entry(conn, refused));
     }
 
     pub(crate) fn to<T: Send + 'static>(mailbox: Arc<Mailbox<T>>) -> Self {
@@ -46,7 +47,10 @@ impl AnswerPort {
                         ticket,
                         answer: Box::new(answer),
                     },
-                    Late::Cut(conn) => Mail::Cut(conn),
+                    Late::Entry(conn, refused) => Mail::Entry {
+                        conn,
+                        refused: refused.map(Box::new),
+                    },
                 });
             }),
         }

@@ -53,5 +53,14 @@ pub(crate) fn log<'a>(event: &Event, listener: impl Fn(&PeerFacts) -> &'a str) {
             target: LOG,
             %client_id, %topic, reason = %reason, "will refused"
         ),
+        // What handlers watch for may happen with every message.
+        Event::WillArmed { .. }
+        | Event::Published { .. }
+        | Event::Subscribed { .. }
+        | Event::Unsubscribed { .. }
+        | Event::Acknowledged { .. }
+        | Event::Dropped { .. }
+        | Event::Pinged { .. }
+        | Event::RetainedChanged { .. } => {}
     }
 }

@@ -58,7 +58,7 @@ pub use answerer::{AnswerPort, Answerer, Answerers, DenyAll};
 pub use broker::{BoundAddress, BoundPath, Broker};
 pub use builder::BrokerBuilder;
 pub use ending::{ShutdownReport, WorkerFailure};
-pub use extend::{HandlerRejected, RAISED_EVENTS};
+pub use extend::HandlerRejected;
 pub use handle::{BrokerGone, BrokerHandle, CertificateReload, ClientsCursor, ClientsPage};
 pub use request::ListenerFigures;
 pub use settings::{ListenerSettings, OpenSocket, Settings};

@@ -7,6 +7,7 @@ use crate::worker::Handover;
 use crossbeam_queue::SegQueue;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use tidewire_core::{Answer, Batch, ConnKey, Stats, Ticket, WorkerId};
+use tidewire_handler::Denial;
 
 /// One piece of mail; small, as the queue holds it by value.
 pub(crate) enum Mail<T> {
@@ -22,8 +23,11 @@ pub(crate) enum Mail<T> {
     Ready(Ready),
     /// Somebody answered a question later.
     Answer { ticket: Ticket, answer: Box<Answer> },
-    /// A handler wants the connection closed.
-    Cut(ConnKey),
+    /// Handlers have decided about a connection before its CONNECT.
+    Entry {
+        conn: ConnKey,
+        refused: Option<Box<Denial>>,
+    },
     /// The rest of the process wants something.
     Request(Box<Request>),
     /// Worker 0 adds up the figures for `$SYS`.

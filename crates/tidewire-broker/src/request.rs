@@ -39,6 +39,8 @@ pub struct ListenerFigures {
     pub refused_strangers: u64,
     /// Connections that failed, or took too long, before their first byte of MQTT.
     pub failed_handshakes: u64,
+    /// Connections that handlers refused before their CONNECT.
+    pub turned_away: u64,
 }
 
 /// A page of one worker's sessions.

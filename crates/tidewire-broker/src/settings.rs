@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidewire_codec::Version;
 use tidewire_core::{
-    Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy, WorkerId,
+    Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy, Watch, WorkerId,
 };
 use tidewire_net::{AddressRange, ListenUrl, TcpOptions, TlsSettings, WebSocketSettings};
 
@@ -158,6 +158,7 @@ impl ListenerSettings {
 
     fn policy(&self, (authentication, authorization): Deciding) -> ListenerPolicy {
         ListenerPolicy {
+            watch: Watch::NONE,
             name: self.name.clone(),
             authentication,
             authorization,

@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use tidewire_core::{Core, MAX_WORKERS, Time, WorkerId};
+use tidewire_core::{Authorization, Core, MAX_WORKERS, Time, WorkerId};
 use tidewire_handler::{Events, Registration};
 #[cfg(unix)]
 use tidewire_net::LocalBindError;
@@ -141,7 +141,8 @@ impl Guard<'_> {
         match self {
             Self::Nobody => NOBODY_DECIDES,
             Self::Answerers(_) => ANSWERER_DECIDES,
-            Self::Handlers(extension) => extension.deciding(listener),
+            // What else is asked depends on the handlers of the moment: the workers tell their cores.
+            Self::Handlers(extension) => (extension.deciding(listener), Authorization::AllowAll),
         }
     }
 

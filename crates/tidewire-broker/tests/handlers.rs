@@ -8,12 +8,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidewire_broker::{Broker, HandlerRejected, Settings, StartError};
-use tidewire_codec::{Publish, ReasonCode};
+use tidewire_codec::ReasonCode;
 use tidewire_core::ServerPublish;
 use tidewire_handler::{
     Authenticate, Authentication, AuthorizePublish, AuthorizeSubscribe, Client, Connected, Decide,
-    Disconnected, Event, Events, ListenerChange, Pinged, Refused, Registration, ServerChange,
-    SessionEnded, Verdict, WillPublished, WillRefused, handler,
+    Disconnected, Event, Events, ListenerChange, Refused, Registration, ServerChange, SessionEnded,
+    Verdict, WillPublished, WillRefused, handler,
 };
 use tidewire_net::BlockingPipe;
 use wire::*;
@@ -413,10 +413,14 @@ fn handlers_are_added_replaced_and_removed_under_running_clients() {
     );
     handle.remove_handler(first).unwrap();
     say(&["second"]);
-    let refused = handle.add_handler(Registration::new("doorman", Doorman { later: false }));
-    assert!(
-        matches!(refused, Err(HandlerRejected::NotAsked { events, .. }) if events == [Event::Authenticate])
-    );
+    // Nobody was asked who a client is until now.
+    handle
+        .add_handler(Registration::new("doorman", Doorman { later: false }))
+        .unwrap();
+    let mut refused = pipe(&broker);
+    refused.write_all(&connect_as(4, "d", "mallory")).unwrap();
+    assert_eq!(read(&mut refused, 4), [0x20, 2, 0, 5]);
+    enter_as(&broker, "e", "bob");
 }
 
 #[test]
@@ -477,22 +481,7 @@ fn swapping_handlers_under_load_loses_no_message_and_asks_about_none_twice() {
 }
 
 #[test]
-fn a_handler_of_an_event_that_is_not_raised_is_refused_rather_than_never_called() {
-    struct Pings;
-    handler! {
-        impl Handler for Pings {
-            fn publish(&self, _: &Client, _: &Publish<'_>) -> Decide<Publish<'static>> {
-                Decide::go_on()
-            }
-            fn pinged(&self, _: &Pinged) {}
-        }
-    }
-    let error = Broker::builder().handler(0, Pings).start().unwrap_err();
-    assert!(matches!(&error, StartError::Handler(_)));
-    assert_eq!(
-        error.to_string(),
-        "handler `Pings` handles publish, pinged, which this version of the broker does not raise yet"
-    );
+fn a_broker_without_handlers_says_so_to_who_adds_one() {
     let broker = Broker::start(&settings()).unwrap();
     let refused = broker
         .handle()

@@ -2,7 +2,7 @@
 
 use crate::message::Message;
 use std::sync::Arc;
-use tidewire_codec::Version;
+use tidewire_codec::{Properties, Version};
 
 /// What the transport knows about the peer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -73,6 +73,8 @@ pub struct Admission {
     pub(crate) authentication_method: Option<Box<str>>,
     pub(crate) authentication_data: Option<Box<[u8]>>,
     pub(crate) will: Option<Box<Will>>,
+    /// What handlers want to have in CONNACK.
+    pub(crate) properties: Properties<'static>,
 }
 
 /// A will as it is kept: the message, and how long it waits.

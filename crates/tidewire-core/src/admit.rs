@@ -35,6 +35,7 @@ impl Core {
         };
         admission.principal = who.principal;
         admission.authentication_data = who.data;
+        admission.properties = who.properties;
         let home = self.home_of(&admission.client_id);
         if home == self.config.worker {
             self.admit(interest, key, *admission);
@@ -106,6 +107,7 @@ impl Core {
             }),
         );
         self.report_connected(key, &admission, resumed.is_some());
+        self.report_will(key, session);
         // Before anything is sent on the new connection, or it would be sent again at once.
         if let Some(session) = self.sessions.get_mut(session)
             && let Some(outbound) = session.outbound.as_mut()
@@ -302,11 +304,20 @@ impl Core {
             list.push(Property::AuthenticationData(data));
         }
         let mut properties = Properties::EMPTY;
-        for property in list {
-            // Each of these is short and legal here; what could not be encoded is left out.
+        let wished = admission.properties.iter().filter(may_be_wished);
+        for property in list.into_iter().chain(wished) {
+            // Each of these is short and legal here; what could not be encoded, or is there already, is left out.
             let _ = properties.push(property);
         }
         properties.into_owned()
+    }
+
+    fn report_will(&mut self, key: ConnKey, session: SessionKey) {
+        let session = self.sessions.get(session);
+        let will = session.and_then(|session| session.will.as_ref());
+        if let Some(message) = will.map(|will| will.message.clone()) {
+            self.report_will_armed(key, message.topic());
+        }
     }
 
     fn report_connected(&mut self, key: ConnKey, admission: &Admission, session_present: bool) {
@@ -319,4 +330,15 @@ impl Core {
             keep_alive_secs,
         }));
     }
+}
+
+/// What handlers may add to CONNACK: the rest says what the broker does, and is the broker's to say.
+fn may_be_wished(property: &Property<'_>) -> bool {
+    matches!(
+        property,
+        Property::UserProperty(..)
+            | Property::ReasonString(_)
+            | Property::ServerReference(_)
+            | Property::ResponseInformation(_)
+    )
 }

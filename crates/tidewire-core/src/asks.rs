@@ -2,16 +2,18 @@
 
 use crate::ack::{Permit, Received};
 use crate::conn::Failure;
+use crate::consult::closed;
 use crate::core::Core;
 use crate::input::{Answer, Authenticated};
-use crate::keys::{ConnKey, Ticket};
+use crate::keys::{ConnKey, SessionKey, Ticket};
 use crate::message::Message;
+use crate::outbound::Delivery;
 use crate::output::{Output, Question};
 use crate::packets::subscribe::PendingSubscribe;
 use crate::route::interest::Interest;
 use crate::timers::Timer;
 use std::collections::BTreeMap;
-use tidewire_codec::{PacketType, Qos, ReasonCode, Sender, Version};
+use tidewire_codec::{PacketType, Qos, ReasonCode, Sender, Unsubscribe, Version};
 
 /// The questions that wait for an answer.
 #[derive(Debug, Default)]
@@ -44,6 +46,8 @@ pub(crate) enum Matter {
     Connect,
     /// A re-authentication.
     ReAuthenticate,
+    /// PUBLISH frames that wait in the connection's unused bytes.
+    Consultation,
     /// A PUBLISH.
     Publish {
         message: Message,
@@ -53,26 +57,51 @@ pub(crate) enum Matter {
     Will { message: Message },
     /// A SUBSCRIBE, one filter after the other.
     Subscribe(Box<PendingSubscribe>),
+    /// A delivery that has left its session's queue.
+    Delivery {
+        session: SessionKey,
+        delivery: Delivery,
+    },
+    /// An UNSUBSCRIBE.
+    Unsubscribe(Box<Unsubscribe<'static>>),
 }
 
 /// Why an exchange that the authenticator wants cannot be.
 const NO_EXCHANGE: &str =
     "the authenticator wants an exchange that the client has no method or no room for";
 
+/// The answer is to another question.
+const NO_ANSWER: &str = "what was answered is no answer to this";
+
 impl Core {
     /// Sends a question out and closes the connection's gate behind it.
     pub(crate) fn ask(&mut self, conn: ConnKey, question: Question, what: Matter) {
+        let ticket = self.next_ticket();
+        self.hold(conn, ticket, what);
+        self.outputs.push_back(Output::Ask { ticket, question });
+    }
+
+    pub(crate) fn next_ticket(&mut self) -> Ticket {
         let ticket = Ticket(self.asks.next);
         self.asks.next += 1;
-        self.asks.pending.insert(ticket.0, Pending { conn, what });
+        ticket
+    }
+
+    /// Keeps a connection's gate closed until an answer comes, or its deadline.
+    pub(crate) fn hold(&mut self, conn: ConnKey, ticket: Ticket, what: Matter) {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.gate = Some(ticket);
         }
+        self.keep_asked(ticket, conn, what);
+    }
+
+    /// Keeps what goes on when the answer comes, or its deadline.
+    pub(crate) fn keep_asked(&mut self, ticket: Ticket, conn: ConnKey, what: Matter) {
+        self.asks.pending.insert(ticket.0, Pending { conn, what });
         let deadline = self
             .now
             .plus_secs(self.config.limits.answer_timeout_secs.into());
         self.timers.schedule(deadline, Timer::Answer(ticket));
-        self.outputs.push_back(Output::Ask { ticket, question });
     }
 
     /// The question that holds a connection is no longer of interest, because the connection ends: what it keeps goes with
@@ -87,18 +116,31 @@ impl Core {
         let Some(pending) = self.asks.pending.remove(&ticket.0) else {
             return;
         };
-        if let Matter::Will { message } = pending.what {
-            self.on_will_answer(interest, &message, &answer);
-            return;
-        }
+        let pending = match pending.what {
+            Matter::Will { message } => return self.on_will_answer(interest, &message, answer),
+            Matter::Delivery { session, delivery } => {
+                return self.on_delivery_answer(interest, session, delivery, answer);
+            }
+            what => Pending { what, ..pending },
+        };
         let gate = self.conns.get_mut(pending.conn);
         let Some(conn) = gate.filter(|conn| conn.gate == Some(ticket)) else {
             return;
         };
         conn.gate = None;
         let key = pending.conn;
-        match pending.what {
-            Matter::Will { .. } => {}
+        let (what, answer) = match (pending.what, answer) {
+            (Matter::Connect, Answer::Closed { reason, text }) => {
+                (Matter::Connect, Answer::Denied { reason, text })
+            }
+            (_, Answer::Closed { reason, text }) => {
+                return self.fail_from(interest, key, closed(reason, text));
+            }
+            other => other,
+        };
+        match what {
+            Matter::Will { .. } | Matter::Delivery { .. } => {}
+            Matter::Consultation => self.on_verdict(key, answer),
             Matter::Connect => self.on_connect_answer(interest, key, answer),
             Matter::ReAuthenticate => self.on_reauthentication_answer(interest, key, answer),
             Matter::Publish { message, received } => {
@@ -107,6 +149,7 @@ impl Core {
             Matter::Subscribe(subscribe) => {
                 self.on_subscribe_answer(key, *subscribe, answer);
             }
+            Matter::Unsubscribe(packet) => self.on_unsubscribe_answer(key, &packet, answer),
         }
         // The packet that was held is dealt with unless it raised another question.
         if self
@@ -126,9 +169,15 @@ impl Core {
         let conn = pending.conn;
         let version = self.conns.get(conn).map(|conn| conn.version);
         let untold = match pending.what {
-            Matter::Publish { .. } => version.is_some_and(|version| !version.is_v5()),
+            Matter::Publish { .. } | Matter::Consultation => {
+                version.is_some_and(|version| !version.is_v5())
+            }
             Matter::Subscribe(_) => version == Some(Version::V31),
-            Matter::Connect | Matter::ReAuthenticate | Matter::Will { .. } => false,
+            Matter::Connect
+            | Matter::ReAuthenticate
+            | Matter::Will { .. }
+            | Matter::Delivery { .. }
+            | Matter::Unsubscribe(_) => false,
         };
         self.stats.answer_timeouts += 1;
         let text = "no decision within answer_timeout_secs";
@@ -166,6 +215,7 @@ impl Core {
                     text.as_deref().unwrap_or("authentication failed"),
                 );
             }
+            _ => self.refuse_connect(key, ReasonCode::NotAuthorized, NO_ANSWER),
         }
     }
 
@@ -187,6 +237,10 @@ impl Core {
                 let reason = sayable(reason, PacketType::Disconnect);
                 self.fail_from(interest, key, Failure { reason, text });
             }
+            _ => {
+                let failure = Failure::new(ReasonCode::NotAuthorized, NO_ANSWER);
+                self.fail_from(interest, key, failure);
+            }
         }
     }
 
@@ -201,8 +255,8 @@ impl Core {
             Answer::Allowed | Answer::Authenticated(_) => {
                 self.publish_and_acknowledge(interest, &message.parts(), Some(message), received);
             }
-            Answer::Continue { .. } => self.deny_publish(received, ReasonCode::NotAuthorized),
             Answer::Denied { reason, .. } => self.deny_publish(received, *reason),
+            _ => self.deny_publish(received, ReasonCode::NotAuthorized),
         }
     }
 

@@ -30,6 +30,7 @@ impl Core {
                 let reply = self.list_sessions(after, most);
                 self.outputs.push_back(Output::Reply { ticket, reply });
             }
+            Command::Watch { listener, watch } => self.set_watch(listener, watch),
             Command::Shutdown => self.shut_down(interest),
         }
     }

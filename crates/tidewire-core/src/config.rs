@@ -1,6 +1,7 @@
 //! What the core is told once, at its construction: who it is, its limits and its listeners' policies.
 
 use crate::keys::WorkerId;
+use crate::watch::Watch;
 use tidewire_codec::{Qos, Version};
 
 /// Everything that a core needs to know before its first input.
@@ -45,6 +46,8 @@ pub struct ListenerPolicy {
     pub authentication: Authentication,
     /// Who decides about a PUBLISH or a SUBSCRIBE.
     pub authorization: Authorization,
+    /// What else is asked or told about its clients; [`Command::Watch`](crate::Command::Watch) changes it.
+    pub watch: Watch,
     /// Protocol versions that are served; others are refused as unsupported.
     pub versions: Vec<Version>,
     /// Answer to Request Response Information: the prefix of response topics, if one is configured.
@@ -57,6 +60,7 @@ impl Default for ListenerPolicy {
             name: "mqtt".into(),
             authentication: Authentication::Anonymous,
             authorization: Authorization::AllowAll,
+            watch: Watch::NONE,
             versions: vec![Version::V31, Version::V311, Version::V5],
             response_information: None,
         }

@@ -2,6 +2,7 @@
 
 use crate::admission::{Admission, PeerFacts};
 use crate::alias::{InboundAliases, OutboundAliases};
+use crate::consult::Heard;
 use crate::keys::{ConnKey, Ticket};
 use crate::message::Message;
 use crate::outbuf::OutQueue;
@@ -29,6 +30,8 @@ pub(crate) struct Conn {
     pub(crate) dirty: bool,
     /// The question that holds this connection's further input.
     pub(crate) gate: Option<Ticket>,
+    /// What handlers have said about its next PUBLISH frames.
+    pub(crate) heard: Heard,
     /// The session has something to send as soon as the socket has room.
     pub(crate) owed: bool,
     /// Held by the worker's memory budget.
@@ -82,6 +85,7 @@ impl Conn {
             backlog: OutQueue::new(),
             dirty: false,
             gate: None,
+            heard: Heard::default(),
             owed: false,
             paused: false,
             ended: false,

@@ -7,7 +7,7 @@ use crate::conn::{Conn, Conns, Failure, Phase};
 use crate::input::Input;
 use crate::keys::{ConnKey, WorkerId};
 use crate::mail::{Batch, Outbox};
-use crate::message::Message;
+use crate::message::{Message, Origin};
 use crate::outbuf::{OutPool, OutQueue};
 use crate::output::Output;
 use crate::retained::Retained;
@@ -21,11 +21,13 @@ use crate::shared::{Groups, Member};
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::timers::Timer;
+use crate::watch::Watch;
 use crate::wheel::Wheel;
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
-use tidewire_codec::{PacketType, ReasonCode, Sender, frame};
+use std::sync::Arc;
+use tidewire_codec::{PacketType, ReasonCode, Sender, Version, frame};
 
 /// One worker's broker.
 #[derive(Debug)]
@@ -59,10 +61,23 @@ pub struct Core {
     /// Bytes in all outbound queues of connections.
     pub(crate) outbound_bytes: u64,
     pub(crate) budget: Budget,
+    /// What is watched for on any listener.
+    pub(crate) watching: Watch,
     pub(crate) stopping: bool,
     /// State of the generator of client ids.
     pub(crate) random: u64,
     home: FixedState,
+}
+
+/// What a core knows of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// What the transport knows.
+    pub peer: &'a Arc<crate::PeerFacts>,
+    /// The client's name and principal, once it is live.
+    pub origin: Option<&'a Origin>,
+    /// The protocol version, once CONNECT has come.
+    pub version: Version,
 }
 
 impl Core {
@@ -97,6 +112,7 @@ impl Core {
             stats: Stats::default(),
             outbound_bytes: 0,
             budget: Budget::default(),
+            watching: crate::consult::union(&config.listeners),
             stopping: false,
             random: seed ^ 0x9e37_79b9_7f4a_7c15,
             home: FixedState::with_seed(config.home_seed),
@@ -107,7 +123,7 @@ impl Core {
     /// Takes in one thing that happened at `now`, which never goes backwards. `interest` is the newest state of the shared interest index
     /// (with one worker: an empty one).
     ///
-    /// Returns how many bytes of [`Input::Bytes`] were used up, whole packets only; 0 for other inputs.
+    /// Returns how many bytes of [`Input::Bytes`] or [`Input::Consulted`] were used up, whole packets only; 0 for other inputs.
     pub fn handle(&mut self, now: Time, interest: &Interest, input: Input<'_>) -> usize {
         self.now = now;
         let mut used = 0;
@@ -121,6 +137,13 @@ impl Core {
             Input::Adopt { conn, admission } => self.on_adopt(interest, conn, *admission),
             Input::Mail { from, batch } => self.on_mail(interest, from, batch),
             Input::Answer { ticket, answer } => self.on_answer(interest, ticket, answer),
+            Input::Consulted {
+                conn,
+                ticket,
+                bytes,
+                allowed,
+                next,
+            } => used = self.on_consulted(interest, (conn, ticket), bytes, allowed, next),
             Input::Timeout => self.on_timeout(interest),
             Input::Command(command) => self.on_command(interest, command),
         }
@@ -207,6 +230,21 @@ impl Core {
         }
     }
 
+    /// What is known of a connection's peer, and of its client once it is live.
+    #[must_use]
+    pub fn who_is(&self, key: ConnKey) -> Option<Identity<'_>> {
+        let conn = self.conns.get(key)?;
+        let session = self.sessions.session_in(conn.session);
+        let origin = session
+            .filter(|_| conn.is_live())
+            .map(|session| &*session.origin);
+        Some(Identity {
+            peer: &conn.peer,
+            origin,
+            version: conn.version,
+        })
+    }
+
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -241,7 +279,7 @@ impl Core {
         z ^ (z >> 31)
     }
 
-    fn on_open(&mut self, key: ConnKey, peer: std::sync::Arc<crate::PeerFacts>) {
+    fn on_open(&mut self, key: ConnKey, peer: Arc<crate::PeerFacts>) {
         self.stats.connections_opened += 1;
         self.stats.connections += 1;
         self.conns
@@ -258,7 +296,7 @@ impl Core {
         self.timers.schedule(deadline, Timer::Connect(key));
     }
 
-    fn on_bytes(&mut self, interest: &Interest, key: ConnKey, bytes: &[u8]) -> usize {
+    pub(crate) fn on_bytes(&mut self, interest: &Interest, key: ConnKey, bytes: &[u8]) -> usize {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             match self.on_next_packet(interest, key, rest) {

@@ -2,12 +2,14 @@
 
 use crate::budget::STRAINED_WAIT_BYTES;
 use crate::core::Core;
+use crate::event::DropReason;
 use crate::keys::{ConnKey, SessionKey};
 use crate::mail::{Publisher, Run};
 use crate::message::{Message, Origin, Parts};
 use crate::outbound::{Delivery, Stage};
 use crate::route::routes::{Audience, Target};
 use crate::send::{Copy, REFILL_BELOW_BYTES, Sent};
+use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::{PacketType, Qos, ReasonCode};
 
@@ -74,13 +76,28 @@ impl Core {
     pub(crate) fn hand_over(&mut self, session: u32, readiness: Readiness, delivery: Delivery) {
         match readiness {
             Readiness::Now(key) => self.send_first(session, key, delivery),
-            Readiness::Later | Readiness::Away => self.enqueue(session, delivery),
+            Readiness::Later | Readiness::Away => {
+                self.enqueue(session, delivery);
+                if self.anybody_watches(Watch::DELIVER) {
+                    // Nothing else may come that would set it going.
+                    self.pump(session);
+                }
+            }
         }
     }
 
     /// Whether a session's client is there and has room for one more of this QoS.
     #[inline]
     pub(crate) fn readiness(&mut self, session: u32, qos: Qos) -> Readiness {
+        match self.readiness_of_client(session, qos) {
+            // What handlers are asked about comes one after the other, out of the queue.
+            Readiness::Now(key) if self.clears_deliveries(key) => Readiness::Later,
+            readiness => readiness,
+        }
+    }
+
+    #[inline]
+    fn readiness_of_client(&mut self, session: u32, qos: Qos) -> Readiness {
         let allowance = self.in_flight_allowance();
         let Some(session) = self.sessions.in_slot_mut(session) else {
             return Readiness::Away;
@@ -126,6 +143,8 @@ impl Core {
         let behind = pending > STRAINED_WAIT_BYTES && self.is_strained();
         if behind || pending + parts.payload.len() > limit {
             self.stats.dropped_outbound_full += 1;
+            let receiver = self.conns.get(key).map(|conn| conn.session);
+            self.report_dropped(receiver, parts.topic, DropReason::SlowReader);
             return;
         }
         self.send_publish(key, parts, message, copy);
@@ -138,7 +157,7 @@ impl Core {
             return;
         };
         let Some(key) = session.conn else { return };
-        let held = session.holds_qos0();
+        let held = session.holds_qos0() || self.clears_deliveries(key);
         let strained = self.is_strained();
         let Some(conn) = self.conns.get_mut(key) else {
             return;
@@ -230,6 +249,7 @@ impl Core {
             || self.is_beyond_share(session, waiting_bytes, bytes);
         if full {
             self.stats.dropped_queue_full += 1;
+            self.report_dropped(Some(slot), delivery.message.topic(), DropReason::QueueFull);
             self.group_finished(slot, delivery.group);
             return;
         }
@@ -268,6 +288,10 @@ impl Core {
     }
 
     fn send_waiting(&mut self, slot: u32) {
+        let session = self.sessions.session_in(slot);
+        if session.is_some_and(|session| session.clearing.is_some()) {
+            return;
+        }
         while let Some(key) = self.room_for_next(slot) {
             let Some(session) = self.sessions.in_slot_mut(slot) else {
                 return;
@@ -286,8 +310,13 @@ impl Core {
             // [5.0 MQTT-3.3.2-5]
             if delivery.message.parts().is_expired(self.now) {
                 self.stats.dropped_expired += 1;
+                let topic = delivery.message.topic();
+                self.report_dropped(Some(slot), topic, DropReason::Expired);
                 self.group_finished(slot, delivery.group);
                 continue;
+            }
+            if self.clears_deliveries(key) {
+                return self.ask_about_delivery(slot, key, delivery);
             }
             self.send_first(slot, key, delivery);
         }

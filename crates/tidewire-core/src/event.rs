@@ -2,11 +2,12 @@
 
 use crate::admission::PeerFacts;
 use crate::input::TransportEnd;
+use crate::message::{Message, Origin};
 use std::fmt;
 use std::sync::Arc;
-use tidewire_codec::{ReasonCode, Version};
+use tidewire_codec::{PacketId, Qos, ReasonCode, Version};
 
-/// Something worth a log line. Per-message facts are counters, not events.
+/// Something worth a log line; or, where a [`Watch`](crate::Watch) asks for it, worth telling. Other per-message facts are counters.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A client is connected to its session.
@@ -67,6 +68,93 @@ pub enum Event {
         /// The reason.
         reason: ReasonCode,
     },
+    /// A client left a will. Watched.
+    WillArmed {
+        /// Whose.
+        client_id: Box<str>,
+        /// From where.
+        peer: Arc<PeerFacts>,
+        /// Where it would go.
+        topic: Box<str>,
+    },
+    /// A message goes to its subscribers. Watched.
+    Published {
+        /// The message.
+        message: Message,
+    },
+    /// A client has a new subscription, or one with new options. Watched.
+    Subscribed {
+        /// Client id.
+        client_id: Box<str>,
+        /// From where.
+        peer: Arc<PeerFacts>,
+        /// The filter, `$share/name/` included.
+        filter: Box<str>,
+        /// The granted quality of service.
+        qos: Qos,
+    },
+    /// A client gave a subscription up. Watched.
+    Unsubscribed {
+        /// Client id.
+        client_id: Box<str>,
+        /// From where.
+        peer: Arc<PeerFacts>,
+        /// The filter, `$share/name/` included.
+        filter: Box<str>,
+    },
+    /// A receiver has acknowledged a message for good. Watched.
+    Acknowledged {
+        /// Client id.
+        client_id: Box<str>,
+        /// From where.
+        peer: Arc<PeerFacts>,
+        /// The identifier under which it was sent.
+        packet_id: PacketId,
+        /// What it said.
+        reason: ReasonCode,
+    },
+    /// A message was dropped. Watched.
+    Dropped {
+        /// Whoever does not get it; `None` = nobody does, or it is not retained.
+        receiver: Option<Arc<Origin>>,
+        /// Its topic.
+        topic: Box<str>,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A client sent PINGREQ. Watched.
+    Pinged {
+        /// Client id.
+        client_id: Box<str>,
+        /// From where.
+        peer: Arc<PeerFacts>,
+    },
+    /// A topic's retained message was set or cleared. Watched.
+    RetainedChanged {
+        /// The topic.
+        topic: Box<str>,
+        /// Bytes of the new message; `None` = it was cleared.
+        payload_bytes: Option<usize>,
+    },
+}
+
+/// Why a message was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropReason {
+    /// No subscription matches.
+    NoSubscriber,
+    /// The receiver's queue is full.
+    QueueFull,
+    /// The receiver does not read fast enough (QoS 0).
+    SlowReader,
+    /// Its Message Expiry Interval has passed.
+    Expired,
+    /// It is larger than the receiver's Maximum Packet Size.
+    TooLarge,
+    /// Handlers held it back.
+    Suppressed,
+    /// The store of retained messages is full.
+    RetainedFull,
 }
 
 /// Why a connection ended.

@@ -4,6 +4,7 @@
 use crate::config::SharedStrategy;
 use crate::core::Core;
 use crate::deliver::Readiness;
+use crate::event::DropReason;
 use crate::keys::{SessionAddress, SessionKey};
 use crate::mail::Item;
 use crate::message::{Message, Parts};
@@ -291,6 +292,7 @@ impl Core {
     fn keep_for_group(&mut self, slot: u32, parts: &Parts<'_>, message: &mut Option<Message>) {
         if parts.qos == Qos::AtMostOnce {
             self.stats.dropped_no_subscriber += 1;
+            self.report_dropped(None, parts.topic, DropReason::NoSubscriber);
             return;
         }
         let whole = self.message_of(parts, message.as_ref());
@@ -306,7 +308,10 @@ impl Core {
                 self.stats.queued_messages += 1;
                 self.stats.queued_bytes += bytes;
             }
-            Waiting::Full => self.stats.dropped_queue_full += 1,
+            Waiting::Full => {
+                self.stats.dropped_queue_full += 1;
+                self.report_dropped(None, parts.topic, DropReason::QueueFull);
+            }
         }
     }
 
@@ -321,6 +326,7 @@ impl Core {
         for message in waiting {
             if message.parts().is_expired(self.now) {
                 self.stats.dropped_expired += 1;
+                self.report_dropped(None, message.topic(), DropReason::Expired);
             } else {
                 let parts = message.parts();
                 self.dispatch_to_group(key.slot, &parts, &mut Some(message.clone()), 0);

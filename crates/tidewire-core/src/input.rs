@@ -3,8 +3,9 @@
 use crate::admission::{Admission, PeerFacts};
 use crate::keys::{ConnKey, SessionKey, Ticket, WorkerId};
 use crate::mail::Batch;
+use crate::watch::Watch;
 use std::sync::Arc;
-use tidewire_codec::{Qos, ReasonCode};
+use tidewire_codec::{Packet, Properties, Publish, Qos, ReasonCode};
 
 /// One thing that happened. [`Core::handle`](crate::Core::handle) takes them one at a time.
 #[derive(Debug)]
@@ -45,6 +46,20 @@ pub enum Input<'a> {
         /// The driver takes it back with [`Core::take_spent_batch`](crate::Core::take_spent_batch) and returns it to its sender for reuse.
         batch: Batch,
     },
+    /// What handlers say on the spot about the PUBLISH frames of [`Output::Consult`](crate::Output::Consult). `handle` goes on with the bytes,
+    /// as with [`Input::Bytes`].
+    Consulted {
+        /// From whom.
+        conn: ConnKey,
+        /// The consultation's ticket.
+        ticket: Ticket,
+        /// The same bytes that could not be used: they begin with the first frame.
+        bytes: &'a [u8],
+        /// So many frames may be published as they are.
+        allowed: u32,
+        /// What is said about the frame behind them.
+        next: Next,
+    },
     /// An answer to [`Output::Ask`](crate::Output::Ask). One for a question whose connection has gone is ignored.
     Answer {
         /// The question's ticket.
@@ -69,6 +84,17 @@ pub enum TransportEnd {
     AsAsked,
 }
 
+/// What is said about the first frame of a consultation that is not simply allowed.
+#[derive(Debug)]
+pub enum Next {
+    /// There is no such frame.
+    All,
+    /// This.
+    Said(Answer),
+    /// Nothing yet: [`Input::Answer`] will follow. The connection's gate stays closed until then.
+    Later,
+}
+
 /// What was decided about a [`Question`](crate::Question).
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -88,6 +114,26 @@ pub enum Answer {
         /// A sentence for the client and the log.
         text: Option<Box<str>>,
     },
+    /// Whatever was asked: no, and the connection ends.
+    Closed {
+        /// The reason that the client is told, where its version can be told one.
+        reason: ReasonCode,
+        /// A sentence for the client and the log.
+        text: Option<Box<str>>,
+    },
+    /// Publish, will, deliver: this in its place.
+    Replaced(Box<Publish<'static>>),
+    /// Publish: it goes no further, and its sender is acknowledged with this reason. Deliver: it is not sent.
+    Consumed(ReasonCode),
+    /// Publish: it goes no further, and this is sent in place of the acknowledgement.
+    Reply(Box<Packet<'static>>),
+    /// Subscribe, unsubscribe: these are the answers.
+    Codes {
+        /// One for each filter.
+        reasons: Vec<ReasonCode>,
+        /// Properties of SUBACK or UNSUBACK.
+        properties: Properties<'static>,
+    },
 }
 
 /// The outcome of an authentication that succeeded.
@@ -97,6 +143,8 @@ pub struct Authenticated {
     pub principal: Option<Arc<str>>,
     /// Authentication Data of the final CONNACK or AUTH.
     pub data: Option<Box<[u8]>>,
+    /// User properties and the like for CONNACK; what CONNACK may not carry, or what the broker sets itself, is left out.
+    pub properties: Properties<'static>,
 }
 
 /// What the server itself wants of a core.
@@ -119,6 +167,13 @@ pub enum Command {
         after: Option<SessionKey>,
         /// At most so many rows.
         most: usize,
+    },
+    /// From now on these matters of a listener's clients are asked or told.
+    Watch {
+        /// The listener's index.
+        listener: u16,
+        /// All of them; what is missing is no longer asked or told.
+        watch: Watch,
     },
     /// Begin to stop: every client gets DISCONNECT 0x8B and is closed; new connections are refused.
     Shutdown,

@@ -145,6 +145,12 @@ impl Message {
         self.0.header.header.expires
     }
 
+    /// Its whole Message Expiry Interval, if it has one.
+    #[must_use]
+    pub fn expiry_interval_secs(&self) -> Option<u32> {
+        self.parts().expiry_left_secs(self.0.header.header.received)
+    }
+
     /// Who published it; `None` = the server itself.
     #[must_use]
     pub fn origin(&self) -> Option<&Arc<Origin>> {

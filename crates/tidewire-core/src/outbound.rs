@@ -215,6 +215,16 @@ impl Outbound {
         Some(delivery)
     }
 
+    /// A delivery that had left the queue is first in it again.
+    pub(crate) fn put_back(&mut self, delivery: Delivery) {
+        if let Some(behind) = &mut self.behind_scan {
+            behind.before += 1;
+        }
+        self.waiting_qos0 += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.waiting_bytes += delivery.message.cost_bytes();
+        self.waiting.push_front(delivery);
+    }
+
     pub(crate) fn at_mut(&mut self, at: usize) -> Option<&mut InFlight> {
         self.inflight.get_mut(at)
     }

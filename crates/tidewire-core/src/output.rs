@@ -3,9 +3,12 @@
 use crate::admission::{Admission, PeerFacts};
 use crate::event::Event;
 use crate::keys::{ConnKey, SessionKey, Ticket, WorkerId};
+use crate::message::Message;
 use crate::route::interest::InterestChange;
 use std::sync::Arc;
-use tidewire_codec::{Qos, SubscriptionOptions, Version};
+use tidewire_codec::{
+    Connect, Qos, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version,
+};
 
 /// One thing to do. Drained with [`Core::poll_output`](crate::Core::poll_output) after each input, in order.
 ///
@@ -40,6 +43,21 @@ pub enum Output {
         ticket: Ticket,
         /// What is asked.
         question: Question,
+    },
+    /// Handlers are to be consulted about the PUBLISH frames at the beginning of the bytes that the core has just not used.
+    /// The driver says with [`Input::Consulted`](crate::Input::Consulted) what can be said on the spot, before it does anything else with this
+    /// connection. The frames have passed all checks that come before.
+    Consult {
+        /// Whose frames.
+        conn: ConnKey,
+        /// Ties the answer to it.
+        ticket: Ticket,
+        /// Bytes of each frame: they differ in their payload alone.
+        frame_len: usize,
+        /// How many.
+        count: u32,
+        /// The topic's name, if the frame gives an alias in its place.
+        topic: Option<Box<str>>,
     },
     /// A change of the shared interest index. Must be visible to all workers before this turn's bytes are written.
     Interest(InterestChange),
@@ -88,6 +106,50 @@ pub enum Question {
         qos: Qos,
         /// Whether it is to be retained.
         retain: bool,
+        /// All of it, properties and origin included.
+        message: Message,
+    },
+    /// Which of these subscriptions may the client have?
+    Subscribe {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The client id.
+        client_id: Box<str>,
+        /// Who it is.
+        principal: Option<Arc<str>>,
+        /// The packet.
+        packet: Box<Subscribe<'static>>,
+        /// What the broker itself would answer. What it refuses stays refused.
+        reasons: Vec<ReasonCode>,
+    },
+    /// Which of these subscriptions may the client give up?
+    Unsubscribe {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The client id.
+        client_id: Box<str>,
+        /// Who it is.
+        principal: Option<Arc<str>>,
+        /// The packet.
+        packet: Box<Unsubscribe<'static>>,
+    },
+    /// Does this message go to this client as it is? A question about a delivery holds the client's further deliveries, not
+    /// its input.
+    Deliver {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The receiver's client id.
+        client_id: Box<str>,
+        /// Who the receiver is.
+        principal: Option<Arc<str>>,
+        /// The message.
+        message: Message,
+        /// The quality of service to send it with.
+        qos: Qos,
+        /// The RETAIN flag to send.
+        retain: bool,
+        /// What is left of its Message Expiry Interval.
+        expiry_secs: Option<u32>,
     },
     /// May this client subscribe to this?
     AuthorizeSubscribe {
@@ -134,6 +196,8 @@ pub struct Credentials {
     pub method: Option<Box<str>>,
     /// Authentication Data of enhanced authentication; never logged.
     pub data: Option<Box<[u8]>>,
+    /// The whole packet, where the listener's [`Watch::CONNECT`](crate::Watch::CONNECT) wants it.
+    pub packet: Option<Box<Connect<'static>>>,
 }
 
 /// The answer to a [`Command`](crate::Command).

@@ -2,10 +2,12 @@
 
 use crate::ack::{Permit, Received};
 use crate::core::Core;
+use crate::event::DropReason;
 use crate::mail::{Item, Publisher, Run};
 use crate::message::{Message, Origin, Parts, SHARED_PAYLOAD_MIN_BYTES};
 use crate::route::interest::Interest;
 use crate::route::routes::{Audience, Route, Target};
+use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::{Qos, ReasonCode};
 
@@ -31,6 +33,7 @@ impl Core {
     ) {
         if self.must_refuse_retained(parts, message, received) {
             self.stats.dropped_retained_full += 1;
+            self.report_dropped(None, parts.topic, DropReason::RetainedFull);
             let reason = ReasonCode::QuotaExceeded;
             return self.acknowledge(received, reason, Permit::not_required());
         }
@@ -75,6 +78,7 @@ impl Core {
         parts: &Parts<'_>,
         message: Option<&Message>,
     ) -> Matched {
+        self.report_published(parts, message);
         let alone = self.config.workers == 1;
         if !alone && (parts.retain || !self.fenced.is_empty()) {
             let hash = self.home_hash(parts.topic);
@@ -128,6 +132,7 @@ impl Core {
         // What the broker says of itself is seldom listened to; counting it would hide the clients' losses.
         if matched == Matched::Nobody && parts.origin.is_some() {
             self.stats.dropped_no_subscriber += 1;
+            self.report_dropped(None, parts.topic, DropReason::NoSubscriber);
         }
         let mut message = message.cloned();
         if !route.workers.is_empty() {
@@ -166,6 +171,11 @@ impl Core {
         let route = self.routes.take(slot);
         if route.leads_nowhere() {
             self.stats.dropped_no_subscriber += run.count() as u64;
+            if self.anybody_watches(Watch::DROPPED) {
+                for _ in run.each() {
+                    self.report_dropped(None, run.topic, DropReason::NoSubscriber);
+                }
+            }
         }
         let from = Publisher::Here(session);
         let remote = !route.workers.is_empty();

@@ -1,6 +1,7 @@
 //! Retained messages: one for each topic, owned by one worker \[5.0 3.3.1.3\].
 
 use crate::core::Core;
+use crate::event::DropReason;
 use crate::keys::{SessionKey, WorkerId};
 use crate::mail::Item;
 use crate::message::{Message, Parts};
@@ -68,16 +69,21 @@ impl Core {
             // [5.0 MQTT-3.3.1-6] [5.0 MQTT-3.3.1-7]
             let old = self.retained.topics.remove(parts.topic);
             self.uncount_retained(old.as_ref());
+            if old.is_some() {
+                self.report_retained(parts.topic, None);
+            }
             return;
         }
         let message = self.message_of(parts, message);
         if !self.can_retain(&message) {
             self.stats.dropped_retained_full += 1;
+            self.report_dropped(None, parts.topic, DropReason::RetainedFull);
             return;
         }
         self.stats.retained_messages += 1;
         self.stats.retained_bytes += message.cost_bytes();
         let old = self.retained.topics.insert(parts.topic, message);
+        self.report_retained(parts.topic, Some(parts.payload.len()));
         self.uncount_retained(old.as_ref());
     }
 

@@ -3,6 +3,7 @@
 use crate::alias::OutboundAlias;
 use crate::conn::{Conn, Phase};
 use crate::core::Core;
+use crate::event::DropReason;
 use crate::keys::ConnKey;
 use crate::message::{Message, Parts, SHARED_PAYLOAD_MIN_BYTES};
 use crate::outbound::Identifiers;
@@ -119,6 +120,8 @@ impl Core {
         let len = header.encoded_len(conn.version);
         if len > conn.max_packet_size_bytes as usize {
             self.stats.dropped_too_large += 1;
+            let receiver = Some(conn.session);
+            self.report_dropped(receiver, parts.topic, DropReason::TooLarge);
             return Sent::TooLarge;
         }
         let pool = &mut self.pool;

@@ -1,7 +1,7 @@
 //! Sessions: what a client owns on its worker, connected or not.
 
 use crate::admission::Will;
-use crate::keys::{ConnKey, SessionKey};
+use crate::keys::{ConnKey, SessionKey, Ticket};
 use crate::message::Origin;
 use crate::outbound::Outbound;
 use crate::qos2_ids::PacketIdSet;
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Subscriptions,
     /// How many of them are shared.
     pub(crate) shared_subscriptions: u32,
+    /// The question about a delivery that has left the queue; nothing else is sent before it is answered.
+    pub(crate) clearing: Option<Ticket>,
     pub(crate) outbound: Option<Box<Outbound>>,
     /// QoS 2 messages received and not released.
     pub(crate) inbound: Option<Box<PacketIdSet>>,
@@ -52,6 +54,7 @@ impl Session {
             scans: Scans::default(),
             subscriptions: Subscriptions::default(),
             shared_subscriptions: 0,
+            clearing: None,
             outbound: None,
             inbound: None,
             will: None,
@@ -63,10 +66,12 @@ impl Session {
         &self.origin.client_id
     }
 
-    /// Whether a message of QoS 0 must not go out at once: retained ones, or others before it, come first.
+    /// Whether a message of QoS 0 must not go out at once: retained ones, or others before it, come first, or one that
+    /// handlers are asked about.
     #[inline]
     pub(crate) fn holds_qos0(&self) -> bool {
         !self.scans.is_empty()
+            || self.clearing.is_some()
             || self
                 .outbound
                 .as_ref()

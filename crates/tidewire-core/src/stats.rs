@@ -77,10 +77,14 @@ stats! {
     dropped_expired,
     /// Messages dropped because they exceed the receiver's Maximum Packet Size.
     dropped_too_large,
+    /// Messages that handlers held back from a receiver.
+    dropped_suppressed,
     /// Retained messages not kept because the store is full.
     dropped_retained_full,
     /// Messages that authorisation denied.
     denied_publish,
+    /// Messages that a handler took and answered: they were not published.
+    consumed_publish,
     /// Subscriptions that authorisation denied.
     denied_subscribe,
     /// Malformed packets.

@@ -10,6 +10,7 @@ use crate::output::{Output, Question};
 use crate::route::interest::Interest;
 use crate::time::Time;
 use crate::timers::Timer;
+use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::ReasonCode;
 
@@ -62,7 +63,8 @@ impl Core {
         };
         let origin = Arc::clone(&session.origin);
         let message = self.message_of_will(&will.message, &origin);
-        if self.asks_about_publish(origin.listener) {
+        let listener = origin.listener;
+        if self.asks_about_publish(listener) || self.watch_of(listener).contains(Watch::PUBLISH) {
             self.ask_about_will(&origin, message);
         } else {
             self.send_will(interest, &message);
@@ -89,6 +91,7 @@ impl Core {
             payload: message.payload().into(),
             qos: message.qos(),
             retain: message.retain(),
+            message: message.clone(),
         };
         self.ask(NO_CONN, question, Matter::Will { message });
     }
@@ -97,12 +100,25 @@ impl Core {
         &mut self,
         interest: &Interest,
         message: &Message,
-        answer: &Answer,
+        answer: Answer,
     ) {
         let reason = match answer {
             Answer::Allowed | Answer::Authenticated(_) => return self.send_will(interest, message),
-            Answer::Denied { reason, .. } => *reason,
-            Answer::Continue { .. } => ReasonCode::NotAuthorized,
+            Answer::Replaced(publish) => {
+                let mut properties = Vec::new();
+                let replaced = self.replaced(&message.parts(), &publish, &mut properties);
+                let replaced = replaced.map(|parts| Message::new(&parts, &mut Vec::new()));
+                if let Some(message) = replaced {
+                    return self.send_will(interest, &message);
+                }
+                ReasonCode::TopicNameInvalid
+            }
+            Answer::Consumed(_) | Answer::Reply(_) => {
+                self.stats.consumed_publish += 1;
+                return;
+            }
+            Answer::Denied { reason, .. } | Answer::Closed { reason, .. } => reason,
+            Answer::Continue { .. } | Answer::Codes { .. } => ReasonCode::NotAuthorized,
         };
         self.stats.denied_publish += 1;
         self.outputs.push_back(Output::Event(Event::WillRefused {

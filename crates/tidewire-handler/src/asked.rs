@@ -3,9 +3,13 @@
 use crate::client::Client;
 use crate::decide::Decide;
 use crate::event::{Event, Handler};
+use crate::told::Origin;
 use std::borrow::Cow;
 use std::sync::Arc;
-use tidewire_codec::{Connect, Publish, Qos, Subscribe, SubscriptionOptions, Unsubscribe, Version};
+use tidewire_codec::{
+    Connect, Packet, Properties, Publish, Qos, ReasonCode, Subscribe, SubscriptionOptions,
+    Unsubscribe, Version,
+};
 
 /// The way from a question to the method that answers it; written by the table of events.
 pub trait Put {
@@ -112,17 +116,55 @@ pub struct AuthorizeSubscribe<'a> {
     pub options: SubscriptionOptions,
 }
 
-/// A message on its way to one receiver.
+/// What becomes of a client's message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Publication {
+    /// This goes on in its place, and later handlers see it: topic, payload, RETAIN and properties are taken from it, the
+    /// quality of service no higher than the client's. The topic is checked again; packet identifier and DUP are not looked at.
+    Replace(Publish<'static>),
+    /// It goes no further, and its sender is told this in PUBACK or PUBREC where its version can be told; `Success` = as if
+    /// it had been published.
+    Acknowledge(ReasonCode),
+    /// It goes no further, and this is sent in place of what the broker would answer. The handler answers for the rest of
+    /// the exchange.
+    Reply(Box<Packet<'static>>),
+}
+
+/// The answers to a packet's topic filters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Codes {
+    /// One for each filter, in order. For SUBSCRIBE: the granted quality of service, no higher than the client asked for, or
+    /// an error. What the broker itself refuses stays refused.
+    pub reasons: Vec<ReasonCode>,
+    /// Properties of SUBACK or UNSUBACK (MQTT 5.0).
+    pub properties: Properties<'static>,
+}
+
+/// A message on its way to one receiver. The receiver is the client that is asked about.
 #[derive(Clone, Debug)]
-pub struct Deliver<'a>(pub Publish<'a>);
+pub struct Deliver<'a> {
+    /// The message as it would be sent. It has no packet identifier yet.
+    pub publish: Publish<'a>,
+    /// Who published it.
+    pub origin: Origin,
+}
 
 /// What to do with a message for one receiver.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Delivery {
-    /// Send this in its place.
+    /// Send this in its place: topic, payload and properties are taken from it.
     Send(Publish<'static>),
     /// Send nothing.
     Suppress,
+}
+
+impl From<Vec<ReasonCode>> for Codes {
+    fn from(reasons: Vec<ReasonCode>) -> Self {
+        Self {
+            reasons,
+            properties: Properties::EMPTY,
+        }
+    }
 }
 
 impl Authentication {
@@ -254,8 +296,10 @@ impl Ask for Publish<'_> {
         self.clone().into_owned()
     }
 
-    fn revise(&mut self, answer: &Publish<'static>) {
-        *self = answer.clone();
+    fn revise(&mut self, answer: &Publication) {
+        if let Publication::Replace(publish) = answer {
+            *self = publish.clone();
+        }
     }
 }
 
@@ -279,12 +323,15 @@ impl Ask for Deliver<'_> {
     type Owned = Deliver<'static>;
 
     fn to_kept(&self) -> Self::Owned {
-        Deliver(self.0.clone().into_owned())
+        Deliver {
+            publish: self.publish.clone().into_owned(),
+            origin: self.origin.clone(),
+        }
     }
 
     fn revise(&mut self, answer: &Delivery) {
         if let Delivery::Send(publish) = answer {
-            self.0 = publish.clone();
+            self.publish = publish.clone();
         }
     }
 }

@@ -226,6 +226,13 @@ impl ChainReader {
         &self.snapshot
     }
 
+    /// Counts the changes of the chain so far.
+    #[inline]
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.chain.version.load(Ordering::Acquire)
+    }
+
     #[cold]
     fn refresh(&mut self) {
         let state = self.chain.lock();

@@ -2,16 +2,16 @@
 
 use crate::asked::{
     Ask, Authenticate, Authentication, AuthenticationStep, AuthorizePublish, AuthorizeSubscribe,
-    BeforeConnect, Deliver, Delivery,
+    BeforeConnect, Codes, Deliver, Delivery, Publication,
 };
 use crate::client::Client;
 use crate::decide::Decide;
 use crate::told::{
-    Acknowledged, Connected, Disconnected, Dropped, ListenerChange, Pinged, Refused,
+    Acknowledged, Connected, Disconnected, Dropped, ListenerChange, Pinged, Published, Refused,
     RetainedChanged, ServerChange, SessionEnded, Subscribed, Told, Unsubscribed, WillArmed,
     WillPublished, WillRefused, WorkerChange,
 };
-use tidewire_codec::{Connect, Properties, Publish, ReasonCode, Subscribe, Unsubscribe};
+use tidewire_codec::{Connect, Properties, Publish, Subscribe, Unsubscribe};
 
 macro_rules! events {
     (
@@ -137,12 +137,13 @@ events! {
         authorize_publish / AuthorizePublish: AuthorizePublish<'_> => ();
         /// May the client subscribe to this filter? Where nobody answers, it may.
         authorize_subscribe / AuthorizeSubscribe: AuthorizeSubscribe<'_> => ();
-        /// A client's message. An answer replaces it, and later handlers see the replacement.
-        publish / Publish: Publish<'_> => Publish<'static>;
-        /// A SUBSCRIBE. An answer's reason codes, one for each filter, replace the broker's.
-        subscribe / Subscribe: Subscribe<'_> => Vec<ReasonCode>;
-        /// An UNSUBSCRIBE. An answer's reason codes, one for each filter, replace the broker's.
-        unsubscribe / Unsubscribe: Unsubscribe<'_> => Vec<ReasonCode>;
+        /// A client's message, wills included, that may be published. An answer replaces it, and later handlers see the
+        /// replacement; or it ends its way, and the client is answered. What the server publishes is not asked about.
+        publish / Publish: Publish<'_> => Publication;
+        /// A SUBSCRIBE, its filters allowed or not. An answer's reason codes, one for each filter, replace the broker's.
+        subscribe / Subscribe: Subscribe<'_> => Codes;
+        /// An UNSUBSCRIBE. An answer's reason codes, one for each filter, replace the broker's; a filter with an error stays.
+        unsubscribe / Unsubscribe: Unsubscribe<'_> => Codes;
         /// A message is about to leave for one receiver: it may be edited or held back.
         deliver / Deliver: Deliver<'_> => Delivery;
     }
@@ -159,6 +160,8 @@ events! {
         subscribed / Subscribed: Subscribed;
         /// A client gave a subscription up.
         unsubscribed / Unsubscribed: Unsubscribed;
+        /// A message was published: by a client, as a will, or by the server.
+        published / Published: Published;
         /// A receiver acknowledged a message.
         acknowledged / Acknowledged: Acknowledged;
         /// A message was dropped.

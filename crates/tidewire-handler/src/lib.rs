@@ -70,7 +70,7 @@ mod told;
 
 pub use asked::{
     Ask, Authenticate, Authentication, AuthenticationStage, AuthenticationStep, AuthorizePublish,
-    AuthorizeSubscribe, BeforeConnect, Deliver, Delivery, Put,
+    AuthorizeSubscribe, BeforeConnect, Codes, Deliver, Delivery, Publication, Put,
 };
 pub use chain::{Chain, ChainReader, HandlerId, HandlerRow, RegisterError, Snapshot};
 pub use client::{About, Client};
@@ -82,6 +82,6 @@ pub use registration::{Counts, OnFailure, Registration, Scope};
 pub use run::{Outcome, Pending, Run, Step};
 pub use told::{
     Acknowledged, Connected, DisconnectCause, Disconnected, DropReason, Dropped, ListenerChange,
-    Peer, Pinged, Refused, RetainedChanged, ServerChange, SessionEnd, SessionEnded, Subscribed,
-    Unsubscribed, WillArmed, WillPublished, WillRefused, WorkerChange,
+    Origin, Peer, Pinged, Published, Refused, RetainedChanged, ServerChange, SessionEnd,
+    SessionEnded, Subscribed, Unsubscribed, WillArmed, WillPublished, WillRefused, WorkerChange,
 };

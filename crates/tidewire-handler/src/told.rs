@@ -1,7 +1,7 @@
 //! What observing handlers are told.
 
 use std::sync::Arc;
-use tidewire_codec::{PacketId, Qos, ReasonCode, Version};
+use tidewire_codec::{PacketId, Publish, Qos, ReasonCode, Version};
 
 /// Where a client came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -116,6 +116,32 @@ pub struct Unsubscribed {
     pub filter: Arc<str>,
 }
 
+/// Who published a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The server itself: an application that embeds it, a handler, `$SYS`.
+    Server,
+    /// A client, now or with its will.
+    Client {
+        /// Client id.
+        client_id: Arc<str>,
+        /// Who it is.
+        principal: Option<Arc<str>>,
+        /// The index of the listener through which it had come.
+        listener: u16,
+    },
+}
+
+/// A message was published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The message as it goes to its subscribers, without packet identifier.
+    pub publish: Arc<Publish<'static>>,
+    /// Who published it. A handler that publishes in answer to messages leaves out those of the server, and so cannot run in
+    /// a circle.
+    pub origin: Origin,
+}
+
 /// A receiver acknowledged a message.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
@@ -132,8 +158,8 @@ pub struct Acknowledged {
 /// A message was dropped.
 #[derive(Clone, Debug)]
 pub struct Dropped {
-    /// The receiver that does not get it.
-    pub client_id: Arc<str>,
+    /// The receiver that does not get it; `None` = nobody does, or it is not retained.
+    pub client_id: Option<Arc<str>>,
     /// Its topic.
     pub topic: Arc<str>,
     /// Why.
@@ -153,6 +179,10 @@ pub enum DropReason {
     TooLarge,
     /// A handler held it back.
     Suppressed,
+    /// No subscription matches. What the server publishes of itself is not reported.
+    NoSubscriber,
+    /// The store of retained messages is full: it was delivered and is not kept.
+    RetainedFull,
 }
 
 /// A client sent PINGREQ.
@@ -268,6 +298,15 @@ belongs_to_all!(
     WorkerChange,
     ServerChange
 );
+
+impl Told for Published {
+    fn listener(&self) -> Option<u16> {
+        match &self.origin {
+            Origin::Server => None,
+            Origin::Client { listener, .. } => Some(*listener),
+        }
+    }
+}
 
 impl Told for ListenerChange {
     fn listener(&self) -> Option<u16> {

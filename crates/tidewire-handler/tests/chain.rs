@@ -9,8 +9,8 @@ use std::time::Duration;
 use tidewire_codec::{Properties, Publish, Qos, ReasonCode, Version};
 use tidewire_handler::{
     Ask, Authenticate, Authentication, AuthorizePublish, Chain, Client, Connected, Decide, Denial,
-    Event, Handler, HandlerError, Notice, OnFailure, Outcome, Peer, RegisterError, Registration,
-    Run, Step, Verdict, handler,
+    Event, Handler, HandlerError, Notice, OnFailure, Outcome, Peer, Publication, RegisterError,
+    Registration, Run, Step, Verdict, handler,
 };
 
 /// What a scripted handler does when it is asked.
@@ -441,16 +441,16 @@ fn later_handlers_see_what_an_earlier_one_replaced() {
     struct Copies(Arc<Mutex<String>>);
     handler! {
         impl Handler for Stamps {
-            fn publish(&self, _: &Client, ask: &Publish<'_>) -> Decide<Publish<'static>> {
+            fn publish(&self, _: &Client, ask: &Publish<'_>) -> Decide<Publication> {
                 let mut stamped = ask.clone().into_owned();
                 stamped.topic = format!("stamped/{}", ask.topic).into();
-                Decide::answer(stamped)
+                Decide::answer(Publication::Replace(stamped))
             }
         }
     }
     handler! {
         impl Handler for Copies {
-            fn publish(&self, _: &Client, ask: &Publish<'_>) -> Decide<Publish<'static>> {
+            fn publish(&self, _: &Client, ask: &Publish<'_>) -> Decide<Publication> {
                 *self.0.lock().unwrap() = ask.topic.to_string();
                 Decide::go_on()
             }
@@ -475,7 +475,9 @@ fn later_handlers_see_what_an_earlier_one_replaced() {
     };
     let outcome = finish(chain.snapshot().decide(&client(), publish));
     assert_eq!(*seen.lock().unwrap(), "stamped/t");
-    assert!(matches!(outcome, Outcome::Answered(publish) if publish.topic == "stamped/t"));
+    assert!(
+        matches!(outcome, Outcome::Answered(Publication::Replace(publish)) if publish.topic == "stamped/t")
+    );
 }
 
 #[test]

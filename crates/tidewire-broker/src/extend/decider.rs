@@ -1,15 +1,17 @@
 //! One worker's way to those who decide.
 
 use crate::answerer::{AnswerPort, Answerer};
-use crate::extend::{Extension, Listener, notices};
+use crate::extend::way::{Way, closed, denied};
+use crate::extend::{Extension, Frames, matters, notice, watch};
+use crate::worker::Entry;
 use std::sync::Arc;
-use tidewire_codec::ReasonCode;
+use tidewire_codec::Properties;
 use tidewire_core::{
-    Answer, Authenticated, AuthenticationStep, ConnKey, Credentials, Event, Question, Ticket,
+    Answer, AuthenticationStep, ConnKey, Event, Identity, Next, PeerFacts, Question, Ticket, Watch,
 };
 use tidewire_handler as asked;
 use tidewire_handler::{
-    About, Ask, Authentication, ChainReader, Client, Denial, Outcome, Run, Snapshot,
+    About, ChainReader, Client, Denial, Notice, Outcome, Publication, Run, Snapshot,
 };
 
 /// Who answers a worker's questions.
@@ -24,15 +26,17 @@ pub(crate) enum Decider {
 pub(crate) struct ChainDecider {
     extension: Arc<Extension>,
     reader: ChainReader,
+    /// The number of changes that the core has been told of.
+    watched: Option<u64>,
 }
 
-/// What is done to a connection besides the answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cut {
-    /// Nothing.
-    No,
-    /// It is closed.
-    Yes,
+/// What is said about one message.
+enum Said {
+    /// It may be published as it is.
+    Nothing,
+    Now(Answer),
+    /// The answer will come through the port.
+    Later,
 }
 
 impl Decider {
@@ -40,17 +44,83 @@ impl Decider {
         Self::Chain(ChainDecider {
             reader: extension.chain.reader(),
             extension: Arc::clone(extension),
+            watched: None,
         })
     }
 
-    /// What handlers know of a connection that has just come in; `None` = nobody will ask.
-    pub(crate) fn newcomer(&self, listener: u16, address: &str) -> Option<Arc<Client>> {
+    /// What handlers know of a connection that has just come in; `None` = nobody will ask before it is known better.
+    pub(crate) fn newcomer(&mut self, peer: &PeerFacts) -> Option<Arc<Client>> {
+        let Self::Chain(ChainDecider {
+            extension, reader, ..
+        }) = self
+        else {
+            return None;
+        };
+        let events = reader.snapshot().events(Some(peer.listener));
+        (!events.without(matters::OBSERVED).is_empty()).then(|| extension.client(peer))
+    }
+
+    /// What handlers know of a connection that came in when nobody was to ask about it.
+    pub(crate) fn acquaintance(&self, who: Identity<'_>) -> Option<Arc<Client>> {
         let Self::Chain(chain) = self else {
             return None;
         };
-        let facts = chain.extension.listeners.get(usize::from(listener))?;
-        let client = Client::new(listener, Arc::clone(&facts.name), address);
-        (!facts.asked.is_empty()).then(|| Arc::new(client))
+        let client = chain.extension.client(who.peer);
+        if let Some(origin) = who.origin {
+            client.introduce(About {
+                client_id: origin.client_id.clone(),
+                username: None,
+                version: Some(who.version),
+            });
+            client.identify(origin.principal.clone());
+        }
+        Some(client)
+    }
+
+    /// What the core is to watch for on each listener, if the handlers have changed.
+    #[inline]
+    pub(crate) fn news(&mut self) -> Option<Vec<(u16, Watch)>> {
+        match self {
+            Self::Chain(chain) => {
+                let changes = Some(chain.reader.changes());
+                (chain.watched != changes).then(|| chain.watches(changes))
+            }
+            Self::Answerer(_) => None,
+        }
+    }
+
+    /// Whether a connection may come in.
+    pub(crate) fn before_connect(
+        &mut self,
+        client: Option<Arc<Client>>,
+        conn: ConnKey,
+        port: &AnswerPort,
+    ) -> Entry {
+        let (Self::Chain(chain), Some(client)) = (self, client) else {
+            return Entry::Free;
+        };
+        let _entered = chain.extension.side.handle().enter();
+        match chain
+            .reader
+            .snapshot()
+            .decide(&client, asked::BeforeConnect)
+        {
+            Run::Done(outcome) => refusal(outcome).map_or(Entry::Free, Entry::Refused),
+            Run::Pending(pending) => {
+                let port = port.clone();
+                chain.extension.side.finish(pending, move |outcome| {
+                    port.enter(conn, refusal(outcome));
+                });
+                Entry::Later
+            }
+        }
+    }
+
+    /// Tells the observing handlers of something that the core does not know.
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        if let Self::Chain(chain) = self {
+            chain.extension.notify(notice);
+        }
     }
 
     /// Decides at once, or sees to it that the answer comes through the port.
@@ -60,89 +130,108 @@ impl Decider {
         question: Question,
         client: Option<Arc<Client>>,
         port: &AnswerPort,
-    ) -> Option<(Answer, Cut)> {
+    ) -> Option<Answer> {
         match self {
-            Self::Answerer(answerer) => {
-                let answer = answerer.ask(ticket, question, port)?;
-                Some((answer, Cut::No))
-            }
-            Self::Chain(chain) => {
-                let client = client.unwrap_or_else(|| Arc::new(Client::absent()));
-                chain.ask(ticket, question, &client, port)
-            }
+            Self::Answerer(answerer) => answerer.ask(ticket, question, port),
+            Self::Chain(chain) => chain.ask(ticket, question, client, port),
+        }
+    }
+
+    /// What handlers say about PUBLISH frames, one after the other, until one is not simply allowed.
+    pub(crate) fn consult(
+        &mut self,
+        ticket: Ticket,
+        client: Option<Arc<Client>>,
+        frames: &Frames<'_>,
+        port: &AnswerPort,
+    ) -> (u32, Next) {
+        match (self, client) {
+            (Self::Chain(chain), Some(client)) => chain.consult(ticket, &client, frames, port),
+            // Nobody watches, so nobody is consulted.
+            _ => (frames.count(), Next::All),
         }
     }
 
     /// Tells the observing handlers what happened, if any of them wants to know.
     pub(crate) fn observe(&mut self, event: &Event) {
-        if let Self::Chain(ChainDecider { extension, reader }) = self {
-            let (listener, name) = notices::address(event);
+        if let Self::Chain(ChainDecider {
+            extension, reader, ..
+        }) = self
+        {
+            let (listener, name) = notice::address(event);
             if reader.snapshot().handles(listener, name) {
-                extension.notices.send(notices::notice(event));
+                extension.notify_of(event);
             }
         }
     }
 }
 
 impl ChainDecider {
+    #[cold]
+    fn watches(&mut self, changes: Option<u64>) -> Vec<(u16, Watch)> {
+        self.watched = changes;
+        let snapshot = self.reader.snapshot();
+        let listeners = 0..u16::try_from(self.extension.listeners.len()).unwrap_or(u16::MAX);
+        listeners
+            .map(|listener| (listener, watch(snapshot, listener)))
+            .collect()
+    }
+
+    fn consult(
+        &mut self,
+        ticket: Ticket,
+        client: &Arc<Client>,
+        frames: &Frames<'_>,
+        port: &AnswerPort,
+    ) -> (u32, Next) {
+        // A handler's future may want the runtime's timers and sockets at its first poll.
+        let _entered = self.extension.side.handle().enter();
+        let snapshot = self.reader.snapshot();
+        let mut allowed = 0;
+        for publish in frames.each() {
+            let way = || Way::new(&self.extension, snapshot, client, ticket, port);
+            match publish_chain(snapshot, client, publish, way) {
+                Said::Nothing => allowed += 1,
+                Said::Now(answer) => return (allowed, Next::Said(answer)),
+                Said::Later => return (allowed, Next::Later),
+            }
+        }
+        (allowed, Next::All)
+    }
+
     fn ask(
         &mut self,
         ticket: Ticket,
         question: Question,
-        client: &Arc<Client>,
+        client: Option<Arc<Client>>,
         port: &AnswerPort,
-    ) -> Option<(Answer, Cut)> {
-        // A handler's future may want the runtime's timers and sockets at its first poll.
+    ) -> Option<Answer> {
         let _entered = self.extension.side.handle().enter();
+        let client = client.unwrap_or_else(|| Arc::new(Client::absent()));
         let snapshot = self.reader.snapshot();
-        let route = Route {
-            extension: &self.extension,
-            snapshot,
-            client,
-            conn: conn_of(&question),
-            ticket,
-            port,
-        };
+        let way = Way::new(&self.extension, snapshot, &client, ticket, port);
         match question {
-            Question::Authenticate(credentials) => route.authenticate(&credentials),
+            Question::Authenticate(credentials) => way.connect(credentials),
             Question::AuthenticationStep {
                 client_id,
                 method,
                 data,
                 step,
                 ..
-            } => {
-                let ask = asked::AuthenticationStep {
-                    client_id: (*client_id).into(),
-                    method: (*method).into(),
-                    data: data.as_deref().map(Into::into),
-                    stage: match step {
-                        AuthenticationStep::Continue => asked::AuthenticationStage::Continue,
-                        AuthenticationStep::Again => asked::AuthenticationStage::Again,
-                    },
-                };
-                let client = Arc::clone(client);
-                let unanswered = deny(ReasonCode::BadAuthenticationMethod, NO_STEP);
-                route.put(ask, move |outcome| admission(&client, outcome, unanswered))
-            }
-            Question::AuthorizePublish {
-                client_id,
-                principal,
-                topic,
-                payload,
-                qos,
-                retain,
-                ..
-            } => {
-                introduce(client, &client_id, principal);
-                let ask = asked::AuthorizePublish {
-                    topic: (*topic).into(),
-                    payload: (*payload).into(),
-                    qos,
-                    retain,
-                };
-                route.put(ask, permission)
-            }
+            } => way.authentication_step(asked::AuthenticationStep {
+                client_id: (*client_id).into(),
+                method: (*method).into(),
+                data: data.as_deref().map(Into::into),
+                stage: match step {
+                    AuthenticationStep::Continue => asked::AuthenticationStage::Continue,
+                    AuthenticationStep::Again => asked::AuthenticationStage::Again,
+                },
+            }),
+            Question::AuthorizePublish { message, .. } => match message.origin() {
+                // Only a will is asked about so: its sender's connection is gone.
+                Some(origin) => way.about(self.extension.departed(origin)).will(&message),
+                None => way.will(&message),
+            },
             Question::AuthorizeSubscribe {
                 client_id,
                 principal,
@@ -150,156 +239,109 @@ impl ChainDecider {
                 share,
                 options,
                 ..
-            } => {
-                introduce(client, &client_id, principal);
-                let ask = asked::AuthorizeSubscribe {
-                    filter: (*filter).into(),
-                    share: share.as_deref().map(Into::into),
-                    options,
-                };
-                route.put(ask, permission)
-            }
+            } => way.known_as(&client_id, principal).authorize_subscribe(
+                &filter,
+                share.as_deref(),
+                options,
+            ),
+            Question::Subscribe {
+                client_id,
+                principal,
+                packet,
+                reasons,
+                ..
+            } => way
+                .known_as(&client_id, principal)
+                .subscribe(packet, reasons, 0),
+            Question::Unsubscribe {
+                client_id,
+                principal,
+                packet,
+                ..
+            } => way.known_as(&client_id, principal).unsubscribe(&packet),
+            Question::Deliver {
+                client_id,
+                principal,
+                message,
+                qos,
+                retain,
+                expiry_secs,
+                ..
+            } => way
+                .known_as(&client_id, principal)
+                .deliver(&message, qos, retain, expiry_secs),
         }
     }
 }
 
-/// A question's way to the chain and its answer's way back.
-struct Route<'a> {
-    extension: &'a Arc<Extension>,
-    snapshot: &'a Arc<Snapshot>,
-    client: &'a Arc<Client>,
-    conn: ConnKey,
-    ticket: Ticket,
-    port: &'a AnswerPort,
-}
-
-const NO_STEP: &str = "no handler takes part in this authentication";
-const NOT_VOUCHED: &str = "nobody knows this client";
-
-impl Route<'_> {
-    fn authenticate(self, credentials: &Credentials) -> Option<(Answer, Cut)> {
-        let Credentials {
-            client_id,
-            username,
-            password,
-            version,
-            method,
-            data,
-            peer,
-            ..
-        } = credentials;
-        self.client.introduce(About {
-            client_id: client_id.clone(),
-            username: username.clone(),
-            version: Some(*version),
-        });
-        let listener = self.extension.listeners.get(usize::from(peer.listener));
-        let handled = self
-            .snapshot
-            .handles(Some(peer.listener), asked::Event::Authenticate);
-        let may_enter = listener.is_some_and(|listener: &Listener| {
-            if handled {
-                listener.allow_anonymous && username.is_none() && method.is_none()
-            } else {
-                listener.open
-            }
-        });
-        let unanswered = if may_enter {
-            Answer::Authenticated(Authenticated::default())
-        } else {
-            deny(ReasonCode::NotAuthorized, NOT_VOUCHED)
-        };
-        let ask = asked::Authenticate {
-            client_id: (**client_id).into(),
-            username: username.as_deref().map(Into::into),
-            password: password.as_deref().map(Into::into),
-            version: *version,
-            method: method.as_deref().map(Into::into),
-            data: data.as_deref().map(Into::into),
-        };
-        let client = Arc::clone(self.client);
-        self.put(ask, move |outcome| admission(&client, outcome, unanswered))
-    }
-
-    fn put<A: Ask>(
-        self,
-        ask: A,
-        to_answer: impl FnOnce(Outcome<A::Answer>) -> (Answer, Cut) + Send + 'static,
-    ) -> Option<(Answer, Cut)> {
-        match self.snapshot.decide(self.client, ask) {
-            Run::Done(outcome) => Some(to_answer(outcome)),
-            Run::Pending(pending) => {
-                let (port, ticket, conn) = (self.port.clone(), self.ticket, self.conn);
-                self.extension.side.finish(pending, move |outcome| {
-                    let (answer, cut) = to_answer(outcome);
-                    port.answer(ticket, answer);
-                    if cut == Cut::Yes {
-                        port.cut(conn);
-                    }
-                });
-                None
-            }
-        }
-    }
-}
-
-fn admission(
-    client: &Client,
-    outcome: Outcome<Authentication>,
-    unanswered: Answer,
-) -> (Answer, Cut) {
-    let answer = match outcome {
-        Outcome::Unanswered => unanswered,
-        Outcome::Answered(Authentication::Accepted { principal, data }) => {
-            client.identify(principal.clone());
-            Answer::Authenticated(Authenticated { principal, data })
-        }
-        Outcome::Answered(Authentication::Challenge(data)) => Answer::Continue { data },
-        // A client that is refused is closed in any case.
-        Outcome::Denied(denial) | Outcome::Close(denial) => denied(denial),
-    };
-    (answer, Cut::No)
-}
-
-fn permission(outcome: Outcome<()>) -> (Answer, Cut) {
+fn refusal(outcome: Outcome<()>) -> Option<Denial> {
     match outcome {
-        Outcome::Unanswered | Outcome::Answered(()) => (Answer::Allowed, Cut::No),
-        Outcome::Denied(denial) => (denied(denial), Cut::No),
-        Outcome::Close(denial) => (denied(denial), Cut::Yes),
+        Outcome::Unanswered | Outcome::Answered(()) => None,
+        Outcome::Denied(denial) | Outcome::Close(denial) => Some(denial),
     }
 }
 
-fn denied(denial: Denial) -> Answer {
-    Answer::Denied {
-        reason: denial.reason,
-        text: denial.text,
+/// Asks whether a message may be published, then what becomes of it. Nothing is copied and nobody waited for.
+fn publish_chain(
+    snapshot: &Arc<Snapshot>,
+    client: &Arc<Client>,
+    publish: tidewire_codec::Publish<'_>,
+    way: impl FnOnce() -> Way,
+) -> Said {
+    let events = snapshot.events(client.listener());
+    if events.contains(asked::Event::AuthorizePublish) {
+        let ask = asked::AuthorizePublish {
+            topic: (&*publish.topic).into(),
+            payload: (&*publish.payload).into(),
+            qos: publish.qos,
+            retain: publish.retain,
+        };
+        match snapshot.decide(client, ask) {
+            Run::Done(Outcome::Unanswered | Outcome::Answered(())) => {}
+            Run::Done(Outcome::Denied(denial)) => return Said::Now(denied(denial)),
+            Run::Done(Outcome::Close(denial)) => return Said::Now(closed(denial)),
+            Run::Pending(pending) => {
+                let publish = publish.into_owned();
+                way().finish(pending, move |way, outcome| {
+                    way.authorized(outcome, publish)
+                });
+                return Said::Later;
+            }
+        }
+    }
+    if !events.contains(asked::Event::Publish) {
+        return Said::Nothing;
+    }
+    match snapshot.decide(client, publish) {
+        Run::Done(Outcome::Unanswered) => Said::Nothing,
+        Run::Done(outcome) => Said::Now(published(outcome)),
+        Run::Pending(pending) => {
+            way().finish(pending, |_, outcome| Some(published(outcome)));
+            Said::Later
+        }
     }
 }
 
-fn deny(reason: ReasonCode, text: &str) -> Answer {
-    denied(Denial::new(reason, text))
-}
-
-/// Where nobody asks who a client is, its first deed is where its name is learnt.
-fn introduce(client: &Client, client_id: &str, principal: Option<Arc<str>>) {
-    if client.client_id().is_empty() {
-        client.introduce(About {
-            client_id: client_id.into(),
-            username: None,
-            version: None,
-        });
-    }
-    if client.principal().is_none() {
-        client.identify(principal);
+/// What the core is told about a message.
+pub(crate) fn published(outcome: Outcome<Publication>) -> Answer {
+    match outcome {
+        Outcome::Unanswered => Answer::Allowed,
+        Outcome::Answered(Publication::Replace(publish)) => Answer::Replaced(Box::new(publish)),
+        Outcome::Answered(Publication::Acknowledge(reason)) => Answer::Consumed(reason),
+        Outcome::Answered(Publication::Reply(packet)) => Answer::Reply(packet),
+        Outcome::Denied(denial) => denied(denial),
+        Outcome::Close(denial) => closed(denial),
     }
 }
 
-/// Whose connection a question is about.
-pub(crate) fn conn_of(question: &Question) -> ConnKey {
-    match question {
-        Question::Authenticate(credentials) => credentials.conn,
-        Question::AuthenticationStep { conn, .. }
-        | Question::AuthorizePublish { conn, .. }
-        | Question::AuthorizeSubscribe { conn, .. } => *conn,
+/// The properties of a message, with what is left of its expiry interval.
+pub(crate) fn properties_of(bytes: &[u8], expiry_secs: Option<u32>) -> Properties<'static> {
+    let carrier = tidewire_codec::Carrier::PublishFromServer;
+    // They were decoded from a packet, or built as for one.
+    let properties = Properties::from_bytes(bytes, carrier).unwrap_or_default();
+    let properties = properties.into_owned();
+    match expiry_secs {
+        Some(secs) => properties.with(tidewire_codec::Property::MessageExpiryInterval(secs)),
+        None => properties,
     }
 }

@@ -5,8 +5,12 @@
 //! handler of it handles, so a broker without handlers costs what it costs without this module.
 
 mod decider;
+mod frames;
+mod matters;
+mod notice;
 mod notices;
 mod side;
+mod way;
 
 use crate::broker::BoundAddress;
 use crate::settings::Settings;
@@ -14,63 +18,23 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tidewire_core::{Authentication, Authorization};
+use tidewire_core::{Authentication, Event as CoreEvent, Origin, PeerFacts};
 use tidewire_handler::{
-    Chain, Event, Events, HandlerId, HandlerRow, ListenerChange, Notice, RegisterError,
-    Registration, Scope, ServerChange, Snapshot,
+    About, Chain, Client, Event, Events, HandlerId, HandlerRow, ListenerChange, Notice,
+    RegisterError, Registration, ServerChange, Snapshot,
 };
 
-pub(crate) use decider::{Cut, Decider, conn_of};
+pub(crate) use decider::Decider;
+pub(crate) use frames::Frames;
+pub(crate) use matters::watch;
 use notices::Notices;
 use side::Side;
-
-/// What the core can be made to ask about a client's admission.
-const AUTHENTICATION: Events = Events::NONE
-    .with(Event::Authenticate)
-    .with(Event::AuthenticationStep);
-/// What the core can be made to ask about a client's deeds.
-const AUTHORIZATION: Events = Events::NONE
-    .with(Event::AuthorizePublish)
-    .with(Event::AuthorizeSubscribe);
-/// What observing handlers are told; more needs gates and events that the core does not have yet.
-const TOLD: Events = Events::NONE
-    .with(Event::Connected)
-    .with(Event::Refused)
-    .with(Event::Disconnected)
-    .with(Event::SessionEnded)
-    .with(Event::WillPublished)
-    .with(Event::WillRefused)
-    .with(Event::ListenerStarted)
-    .with(Event::ListenerStopped)
-    .with(Event::WorkerStarted)
-    .with(Event::WorkerExited)
-    .with(Event::ServerReady)
-    .with(Event::ServerStopping);
-
-/// The events that this broker raises. A handler of any other is refused when it is registered, rather than never called.
-pub const RAISED_EVENTS: Events = AUTHENTICATION.and(AUTHORIZATION).and(TOLD);
 
 /// Why a broker does not take a handler.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HandlerRejected {
     /// The chain does not take it.
     Register(RegisterError),
-    /// It handles events that this version of the broker does not raise.
-    NotRaised {
-        /// The handler's name.
-        handler: Box<str>,
-        /// Those events.
-        events: Vec<Event>,
-    },
-    /// A running listener's clients are not asked about these events: what is asked is fixed at the start.
-    NotAsked {
-        /// The handler's name.
-        handler: Box<str>,
-        /// The listener's name.
-        listener: Box<str>,
-        /// Those events.
-        events: Vec<Event>,
-    },
     /// The broker was started without handlers, and without the intention to add some.
     NotExtensible,
 }
@@ -87,8 +51,8 @@ pub(crate) struct Extension {
 #[derive(Clone, Debug)]
 struct Listener {
     name: Arc<str>,
-    /// What the core asks about its clients.
-    asked: Events,
+    /// Some handler authenticated its clients when the broker started: nobody comes in unasked.
+    guarded: bool,
     /// Who gives no user name comes in if no handler objects.
     allow_anonymous: bool,
     /// Everybody comes in as long as no handler authenticates.
@@ -118,7 +82,6 @@ impl Extension {
     ) -> Result<Arc<Self>, ExtensionError> {
         let chain = Arc::new(Chain::new(settings.policies().map(|(name, _)| name)));
         for registration in handlers {
-            check_raised(&registration).map_err(ExtensionError::Rejected)?;
             let added = chain.add(registration);
             added.map_err(|error| ExtensionError::Rejected(HandlerRejected::Register(error)))?;
         }
@@ -131,7 +94,7 @@ impl Extension {
                 let handled = snapshot.events(Some(index));
                 Listener {
                     name: name.into(),
-                    asked: whole(handled.and(later)),
+                    guarded: handled.and(later).contains(Event::Authenticate),
                     allow_anonymous,
                     open: allow_anonymous
                         || *reach == Reach::Inside && !handled.contains(Event::Authenticate),
@@ -146,23 +109,14 @@ impl Extension {
         }))
     }
 
-    /// What the core is told about a listener, pipes included.
-    pub(crate) fn deciding(&self, listener: u16) -> (Authentication, Authorization) {
-        let asked = self
-            .listeners
-            .get(usize::from(listener))
-            .map_or(Events::NONE, |listener| listener.asked);
-        let authentication = if asked.contains(Event::Authenticate) {
+    /// Whether the core has to ask who a listener's clients are, pipes included.
+    pub(crate) fn deciding(&self, listener: u16) -> Authentication {
+        let listener = self.listeners.get(usize::from(listener));
+        if listener.is_some_and(|listener| listener.guarded) {
             Authentication::Ask
         } else {
             Authentication::Anonymous
-        };
-        let authorization = if asked.contains(Event::AuthorizePublish) {
-            Authorization::Ask
-        } else {
-            Authorization::AllowAll
-        };
-        (authentication, authorization)
+        }
     }
 
     /// Whether some handler says who a listener's clients are.
@@ -172,7 +126,6 @@ impl Extension {
     }
 
     pub(crate) fn add(&self, registration: Registration) -> Result<HandlerId, HandlerRejected> {
-        self.check(&registration)?;
         self.chain
             .add(registration)
             .map_err(HandlerRejected::Register)
@@ -183,7 +136,6 @@ impl Extension {
         id: HandlerId,
         registration: Registration,
     ) -> Result<(), HandlerRejected> {
-        self.check(&registration)?;
         let replaced = self.chain.replace(id, registration);
         replaced.map_err(HandlerRejected::Register)
     }
@@ -247,26 +199,31 @@ impl Extension {
         })
     }
 
-    /// A handler that is added later must not wait for questions that are never asked.
-    fn check(&self, registration: &Registration) -> Result<(), HandlerRejected> {
-        check_raised(registration)?;
-        let wanted = registration.handler().events();
-        let wanted = wanted.without(TOLD);
-        for listener in &self.listeners {
-            let is_for = match registration.scope() {
-                Scope::AllListeners => true,
-                Scope::Listeners(names) => names.iter().any(|name| **name == *listener.name),
-            };
-            let missing = wanted.without(listener.asked);
-            if is_for && !missing.is_empty() {
-                return Err(HandlerRejected::NotAsked {
-                    handler: registration.name().into(),
-                    listener: (&*listener.name).into(),
-                    events: missing.iter().collect(),
-                });
-            }
-        }
-        Ok(())
+    /// A connection as handlers know it before its CONNECT.
+    pub(crate) fn client(&self, peer: &PeerFacts) -> Arc<Client> {
+        let listener = self.listeners.get(usize::from(peer.listener));
+        let name = listener.map_or_else(|| "".into(), |facts| Arc::clone(&facts.name));
+        Arc::new(Client::new(peer.listener, name, &peer.address))
+    }
+
+    /// The sender of a will, whose connection is gone.
+    pub(crate) fn departed(&self, origin: &Origin) -> Arc<Client> {
+        let client = self.client(&PeerFacts {
+            listener: origin.listener,
+            ..PeerFacts::default()
+        });
+        client.introduce(About {
+            client_id: origin.client_id.clone(),
+            username: None,
+            version: None,
+        });
+        client.identify(origin.principal.clone());
+        client
+    }
+
+    /// Tells the observing handlers of what the core reports.
+    pub(crate) fn notify_of(&self, event: &CoreEvent) {
+        self.notices.send(notice::notice(event));
     }
 }
 
@@ -283,52 +240,10 @@ fn server_change(workers: usize) -> ServerChange {
     }
 }
 
-/// The core asks about a whole matter or not at all.
-fn whole(events: Events) -> Events {
-    let mut asked = Events::NONE;
-    for matter in [AUTHENTICATION, AUTHORIZATION] {
-        if matter.iter().any(|event| events.contains(event)) {
-            asked = asked.and(matter);
-        }
-    }
-    asked
-}
-
-fn check_raised(registration: &Registration) -> Result<(), HandlerRejected> {
-    let missing = registration.handler().events().without(RAISED_EVENTS);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(HandlerRejected::NotRaised {
-        handler: registration.name().into(),
-        events: missing.iter().collect(),
-    })
-}
-
-fn names(events: &[Event]) -> String {
-    let names: Vec<&str> = events.iter().map(|event| event.name()).collect();
-    names.join(", ")
-}
-
 impl fmt::Display for HandlerRejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Register(error) => error.fmt(f),
-            Self::NotRaised { handler, events } => write!(
-                f,
-                "handler `{handler}` handles {}, which this version of the broker does not raise yet",
-                names(events)
-            ),
-            Self::NotAsked {
-                handler,
-                listener,
-                events,
-            } => write!(
-                f,
-                "handler `{handler}` handles {}, which the running listener `{listener}` does not ask about; \
-                 start the broker with a handler of it, or with handlers_later",
-                names(events)
-            ),
             Self::NotExtensible => f.write_str(
                 "the broker was started without handlers; start it with one, or with handlers_later",
             ),

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidewire_core::{DisconnectCause, Event, PeerFacts, SessionEnd};
-use tidewire_handler as told;
-use tidewire_handler::{Chain, Notice, Peer};
+use tidewire_handler::{Chain, Notice};
 
 /// Notices that wait. Beyond it they are dropped and counted: a slow observer holds no message up and fills no memory.
 const QUEUE_MAX: usize = 8192;
@@ -62,91 +60,5 @@ impl Notices {
             let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = ended.recv_timeout(most);
         }
-    }
-}
-
-/// What the core reports, as handlers are told it.
-pub(crate) fn notice(event: &Event) -> Notice {
-    match event {
-        Event::Connected {
-            client_id,
-            peer,
-            version,
-            session_present,
-            keep_alive_secs,
-        } => Notice::Connected(told::Connected {
-            client_id: (&**client_id).into(),
-            peer: place(peer),
-            version: *version,
-            session_present: *session_present,
-            keep_alive_secs: *keep_alive_secs,
-        }),
-        Event::Refused {
-            client_id,
-            peer,
-            reason,
-            text,
-        } => Notice::Refused(told::Refused {
-            client_id: client_id.as_deref().map(Into::into),
-            peer: place(peer),
-            reason: *reason,
-            text: (&**text).into(),
-        }),
-        Event::Disconnected {
-            client_id,
-            peer,
-            cause,
-            session_kept,
-        } => Notice::Disconnected(told::Disconnected {
-            client_id: (&**client_id).into(),
-            peer: place(peer),
-            cause: match cause {
-                DisconnectCause::ByClient { reason } => told::DisconnectCause::Client(*reason),
-                DisconnectCause::ByServer { reason, .. } => told::DisconnectCause::Server(*reason),
-                DisconnectCause::Transport(_) => told::DisconnectCause::Transport,
-            },
-            text: cause.to_string().into(),
-            session_kept: *session_kept,
-        }),
-        Event::SessionEnded { client_id, cause } => Notice::SessionEnded(told::SessionEnded {
-            client_id: (&**client_id).into(),
-            cause: match cause {
-                SessionEnd::WithConnection => told::SessionEnd::WithConnection,
-                SessionEnd::Expired => told::SessionEnd::Expired,
-                SessionEnd::CleanStart => told::SessionEnd::CleanStart,
-            },
-        }),
-        Event::WillPublished { client_id, topic } => Notice::WillPublished(told::WillPublished {
-            client_id: (&**client_id).into(),
-            topic: (&**topic).into(),
-        }),
-        Event::WillRefused {
-            client_id,
-            topic,
-            reason,
-        } => Notice::WillRefused(told::WillRefused {
-            client_id: (&**client_id).into(),
-            topic: (&**topic).into(),
-            reason: *reason,
-        }),
-    }
-}
-
-/// The event's name and listener, to see whether a notice is worth making.
-pub(crate) fn address(event: &Event) -> (Option<u16>, told::Event) {
-    match event {
-        Event::Connected { peer, .. } => (Some(peer.listener), told::Event::Connected),
-        Event::Refused { peer, .. } => (Some(peer.listener), told::Event::Refused),
-        Event::Disconnected { peer, .. } => (Some(peer.listener), told::Event::Disconnected),
-        Event::SessionEnded { .. } => (None, told::Event::SessionEnded),
-        Event::WillPublished { .. } => (None, told::Event::WillPublished),
-        Event::WillRefused { .. } => (None, told::Event::WillRefused),
-    }
-}
-
-fn place(peer: &PeerFacts) -> Peer {
-    Peer {
-        listener: peer.listener,
-        address: (&*peer.address).into(),
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct ListenerGauge {
     refused_full: AtomicU64,
     refused_strangers: AtomicU64,
     failed_handshakes: AtomicU64,
+    turned_away: AtomicU64,
     /// The limit has been reported and nobody has left since.
     full: AtomicBool,
 }
@@ -54,6 +55,7 @@ pub(crate) fn gauges<'a>(policies: impl Iterator<Item = (&'a str, usize)>) -> Ar
             refused_full: AtomicU64::new(0),
             refused_strangers: AtomicU64::new(0),
             failed_handshakes: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
             full: AtomicBool::new(false),
         })
         .collect()
@@ -69,6 +71,10 @@ impl ListenerGauge {
         self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn count_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn figures(&self) -> ListenerFigures {
         ListenerFigures {
             listener: self.name.clone(),
@@ -76,6 +82,7 @@ impl ListenerGauge {
             refused_full: self.refused_full.load(Ordering::Relaxed),
             refused_strangers: self.refused_strangers.load(Ordering::Relaxed),
             failed_handshakes: self.failed_handshakes.load(Ordering::Relaxed),
+            turned_away: self.turned_away.load(Ordering::Relaxed),
         }
     }
 }

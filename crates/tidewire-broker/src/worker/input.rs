@@ -2,15 +2,18 @@
 
 use crate::driver::Driver;
 use crate::events;
-use crate::extend::{Cut, conn_of};
+use crate::extend::Frames;
 use crate::request::{Awaiting, SessionsReply};
 use crate::worker::Worker;
 use crate::worker::accept::ListenerGauge;
 use crate::worker::links::Phase;
 use crate::worker::receive::ReadUntil;
+use std::sync::Arc;
+use tidewire_codec::Version;
 use tidewire_core::{
-    Admission, ConnKey, Input, Output, PeerFacts, Question, Reply, Ticket, TransportEnd, WorkerId,
+    Admission, Command, ConnKey, Input, Next, Output, PeerFacts, Question, Reply, Ticket, WorkerId,
 };
+use tidewire_handler::Client;
 
 /// What became of the connection whose bytes are being handled.
 #[derive(Default)]
@@ -18,6 +21,8 @@ pub(crate) enum Fate {
     /// Nothing special.
     #[default]
     Stays,
+    /// Handlers are to be consulted about the frames at the beginning of the unused bytes.
+    Consults(Consultation),
     /// A gate closed and opened again: the rest of its bytes can be offered at once.
     Reopened,
     /// Its session lives elsewhere.
@@ -25,6 +30,14 @@ pub(crate) enum Fate {
         to: WorkerId,
         admission: Box<Admission>,
     },
+}
+
+/// What [`Output::Consult`] says, but for the connection.
+pub(crate) struct Consultation {
+    ticket: Ticket,
+    frame_len: usize,
+    count: u32,
+    topic: Option<Box<str>>,
 }
 
 impl<D: Driver> Worker<D> {
@@ -42,7 +55,9 @@ impl<D: Driver> Worker<D> {
 
     /// Offers bytes to the core as long as it uses them; returns how many it has used, and where to move, if so.
     pub(crate) fn offer(&mut self, key: ConnKey, bytes: &[u8]) -> (usize, Fate) {
+        self.take_news();
         let mut used = 0;
+        let mut input = Input::Bytes { conn: key, bytes };
         loop {
             let Self {
                 core,
@@ -50,19 +65,28 @@ impl<D: Driver> Worker<D> {
                 now,
                 ..
             } = self;
-            let input = Input::Bytes {
-                conn: key,
-                bytes: &bytes[used..],
-            };
             let step = interest.read(|interest| core.handle(*now, interest, input));
             used += step;
-            match self.drain(Some(key)) {
+            let fate = self.drain(Some(key));
+            let bytes = &bytes[used..];
+            input = Input::Bytes { conn: key, bytes };
+            match fate {
+                Fate::Consults(consultation) => {
+                    let (allowed, next) = self.consult(key, bytes, &consultation);
+                    input = Input::Consulted {
+                        conn: key,
+                        ticket: consultation.ticket,
+                        bytes,
+                        allowed,
+                        next,
+                    };
+                }
                 // Without progress it is another gate's turn: `resumed` tries again when the others have been served.
                 Fate::Reopened if step == 0 => {
                     self.resumed.push(key);
                     return (used, Fate::Stays);
                 }
-                Fate::Reopened if used < bytes.len() => {}
+                Fate::Reopened if !bytes.is_empty() => {}
                 fate => return (used, fate),
             }
         }
@@ -90,6 +114,20 @@ impl<D: Driver> Worker<D> {
                 Output::Resume { conn } if Some(conn) == current => fate = Fate::Reopened,
                 Output::Resume { conn } => self.resumed.push(conn),
                 Output::Ask { ticket, question } => self.ask(ticket, question),
+                Output::Consult {
+                    ticket,
+                    frame_len,
+                    count,
+                    topic,
+                    ..
+                } => {
+                    fate = Fate::Consults(Consultation {
+                        ticket,
+                        frame_len,
+                        count,
+                        topic,
+                    });
+                }
                 Output::Interest(change) => self.interest.note(change),
                 Output::Event(event) => {
                     let name = |peer: &PeerFacts| {
@@ -106,15 +144,9 @@ impl<D: Driver> Worker<D> {
     }
 
     fn ask(&mut self, ticket: Ticket, question: Question) {
-        let conn = conn_of(&question);
-        let link = self.links.get_mut(conn);
-        let client = link.and_then(|link| link.client.clone());
+        let client = self.client_of(conn_of(&question));
         let decided = self.decider.ask(ticket, question, client, &self.port);
-        if let Some((answer, cut)) = decided {
-            if cut == Cut::Yes {
-                // Its place in the table is needed until the answer has been dealt with.
-                self.port.cut(conn);
-            }
+        if let Some(answer) = decided {
             let Self {
                 core,
                 interest,
@@ -125,9 +157,37 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// A handler wants the connection closed.
-    pub(crate) fn cut(&mut self, conn: ConnKey) {
-        self.lose(conn, TransportEnd::Failed("closed by a handler".into()));
+    /// What handlers say on the spot about the frames at the beginning of the bytes.
+    fn consult(&mut self, key: ConnKey, bytes: &[u8], about: &Consultation) -> (u32, Next) {
+        let client = self.client_of(key);
+        let frames = Frames {
+            version: self.core.who_is(key).map_or(Version::V5, |who| who.version),
+            bytes,
+            frame_len: about.frame_len,
+            count: about.count,
+            topic: about.topic.as_deref(),
+        };
+        self.decider
+            .consult(about.ticket, client, &frames, &self.port)
+    }
+
+    /// What handlers know of a connection; if they were added after it had come, what the core knows of it.
+    fn client_of(&mut self, key: ConnKey) -> Option<Arc<Client>> {
+        let link = self.links.get_mut(key)?;
+        if link.client.is_none() {
+            link.client = self.decider.acquaintance(self.core.who_is(key)?);
+        }
+        link.client.clone()
+    }
+
+    /// Tells the core what to watch for, if handlers have come or gone.
+    #[inline]
+    pub(crate) fn take_news(&mut self) {
+        if let Some(watches) = self.decider.news() {
+            for (listener, watch) in watches {
+                self.handle(Input::Command(Command::Watch { listener, watch }));
+            }
+        }
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
@@ -158,5 +218,18 @@ impl<D: Driver> Worker<D> {
             // The end of the stream may have been reported while nobody listened.
             self.read_later(key, ReadUntil::Blocked);
         }
+    }
+}
+
+/// Whose connection a question is about.
+fn conn_of(question: &Question) -> ConnKey {
+    match question {
+        Question::Authenticate(credentials) => credentials.conn,
+        Question::AuthenticationStep { conn, .. }
+        | Question::AuthorizePublish { conn, .. }
+        | Question::AuthorizeSubscribe { conn, .. }
+        | Question::Subscribe { conn, .. }
+        | Question::Unsubscribe { conn, .. }
+        | Question::Deliver { conn, .. } => *conn,
     }
 }

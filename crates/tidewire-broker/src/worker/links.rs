@@ -27,6 +27,8 @@ pub(crate) struct Link<T> {
 pub(crate) enum Phase {
     /// Handshakes go on in front of the first byte of MQTT; the core does not know it yet.
     Opening,
+    /// Handlers decide whether it may come in; nothing is read, and the core does not know it yet.
+    Entering,
     /// They are read and offered to the core.
     Reading,
     /// A packet waits at a gate; nothing is read until it opens.

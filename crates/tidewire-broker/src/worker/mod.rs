@@ -5,6 +5,7 @@
 //! changed, ships the mail for other workers, and writes to each connection once.
 
 mod accept;
+mod entering;
 mod figures;
 mod input;
 mod links;
@@ -22,6 +23,8 @@ use crate::mailbox::Mailbox;
 use crate::request::Awaiting;
 use crate::sys::SysTopics;
 use accept::{Door, ListenerGauge};
+use entering::Entering;
+pub(crate) use entering::Entry;
 use links::Links;
 use opening::Openings;
 pub(crate) use post::{Handover, LITTLE_MAIL_ITEMS};
@@ -74,6 +77,7 @@ pub(crate) struct Worker<D: Driver> {
     max_mailbox_bytes: usize,
     doors: Vec<Door>,
     openings: Openings,
+    entering: Entering,
     gauges: Arc<[ListenerGauge]>,
     awaiting: HashMap<Ticket, Awaiting>,
     next_ticket: u64,
@@ -149,6 +153,7 @@ impl<D: Driver> Worker<D> {
             max_mailbox_bytes,
             doors: (0..driver.listeners()).map(|_| Door::default()).collect(),
             openings: Openings::default(),
+            entering: Entering::default(),
             gauges,
             awaiting: HashMap::new(),
             next_ticket: 0,
@@ -163,6 +168,7 @@ impl<D: Driver> Worker<D> {
     /// Serves everything that is ready.
     pub(crate) fn turn(&mut self, ready: &[Ready]) {
         self.now = self.driver.now();
+        self.take_news();
         self.openings.begin_turn();
         self.take_mail();
         self.serve_ready(ready);

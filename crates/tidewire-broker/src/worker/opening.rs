@@ -199,10 +199,8 @@ impl<D: Driver> Worker<D> {
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
-        link.phase = Phase::Reading;
         let peer = Arc::new(peer_facts(link.policy, pending.address, facts));
-        link.client = self.decider.newcomer(link.policy, &peer.address);
-        self.handle(Input::Open { conn: key, peer });
+        self.welcome(key, peer);
     }
 
     fn fail_opening(&mut self, key: ConnKey, error: &io::Error) {

@@ -121,7 +121,7 @@ impl<D: Driver> Worker<D> {
                 ticket,
                 answer: *answer,
             }),
-            Mail::Cut(conn) => self.cut(conn),
+            Mail::Entry { conn, refused } => self.on_entry(conn, refused.map(|denial| *denial)),
             Mail::Request(request) => self.serve_request(*request),
             Mail::FiguresWanted { by, round } => self.send_figures(by, round),
             Mail::Figures { round, stats } => self.add_figures(round, &stats),
@@ -157,15 +157,14 @@ impl<D: Driver> Worker<D> {
             tracing::warn!(target: crate::events::LOG, %address, %error, "cannot watch a connection: dropped");
             return self.leave(policy);
         }
-        let client = self.decider.newcomer(policy, &address);
-        self.links
-            .insert(Link::new(transport, Unread::Nothing, policy, client));
         let peer = Arc::new(PeerFacts {
             listener: policy,
             address,
             way: None,
         });
-        self.handle(Input::Open { conn: key, peer });
+        self.links
+            .insert(Link::new(transport, Unread::Nothing, policy, None));
+        self.welcome(key, peer);
     }
 
     fn serve_request(&mut self, request: Request) {
@@ -208,6 +207,7 @@ impl<D: Driver> Worker<D> {
         self.doors.clear();
         self.sys = None;
         self.drop_openings();
+        self.drop_entering();
         self.stopping = Some(Stopping {
             deadline,
             connections: self.links.len(),

@@ -263,7 +263,10 @@ impl<D: Driver> Worker<D> {
     /// The transport has ended by itself.
     pub(crate) fn lose(&mut self, key: ConnKey, end: TransportEnd) {
         if let Some(link) = self.links.get_mut(key) {
-            let told = matches!(link.phase, Phase::Lingering | Phase::Opening);
+            let told = matches!(
+                link.phase,
+                Phase::Lingering | Phase::Opening | Phase::Entering
+            );
             self.forget(key);
             if !told {
                 self.handle(Input::Closed { conn: key, end });

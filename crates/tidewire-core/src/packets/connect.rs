@@ -12,10 +12,11 @@ use crate::output::{Credentials, Question};
 use crate::packets::publish::forwarded_properties;
 use crate::route::interest::Interest;
 use crate::time::Time;
+use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::{
-    Connect, DecodeError, Frame, Packet, PacketType, ProtocolName, Qos, ReasonCode, Sender,
-    Version, topic,
+    Connect, DecodeError, Frame, Packet, PacketType, Properties, ProtocolName, Qos, ReasonCode,
+    Sender, Version, topic,
 };
 
 /// Longest client id of MQTT 3.1.
@@ -99,6 +100,7 @@ impl Core {
             admission.client_id = self.new_client_id();
             admission.assigned_client_id = true;
         }
+        let watched = self.watch_of(peer.listener).contains(Watch::CONNECT);
         let ask = self.listener_asks(peer.listener);
         let credentials = ask.then(|| Credentials {
             conn: key,
@@ -109,6 +111,7 @@ impl Core {
             version: connect.version,
             method: admission.authentication_method.clone(),
             data: connect.properties.authentication_data().map(Box::from),
+            packet: watched.then(|| Box::new(connect.clone().into_owned())),
         });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.phase = Phase::Authenticating(Box::new(admission));
@@ -123,7 +126,9 @@ impl Core {
 
     fn listener_asks(&self, listener: u16) -> bool {
         let policy = self.config.listeners.get(usize::from(listener));
-        policy.is_none_or(|policy| policy.authentication == Authentication::Ask)
+        policy.is_none_or(|policy| {
+            policy.authentication == Authentication::Ask || policy.watch.contains(Watch::CONNECT)
+        })
     }
 
     /// The checks, in the order in which they are reported.
@@ -184,6 +189,7 @@ impl Core {
             authentication_method: properties.authentication_method().map(Box::from),
             authentication_data: None,
             will: will.map(Box::new),
+            properties: Properties::EMPTY,
         })
     }
 

@@ -1,10 +1,10 @@
 //! What happens when a client sends a packet: one file for each.
 
 mod auth;
-mod connect;
+pub(crate) mod connect;
 mod disconnect;
 mod pingreq;
 mod pubacks;
-mod publish;
+pub(crate) mod publish;
 pub(crate) mod subscribe;
 mod unsubscribe;

@@ -78,6 +78,7 @@ impl Core {
         let Some(entry) = self.finish(slot, ack.packet_id, Some(stage)) else {
             return;
         };
+        self.report_acknowledged(key, ack);
         self.group_finished(slot, entry.delivery.and_then(|delivery| delivery.group));
         self.pump(slot);
     }

@@ -1,7 +1,8 @@
 //! PUBLISH: the order of checks, written once.
 //!
-//! decode -> limits -> topic alias -> protocol state -> topic validity -> authorise -> match -> store -> deliver -> ack.
-//! The last four are [`Core::publish_and_acknowledge`], the same for whoever publishes.
+//! decode -> limits -> topic alias -> protocol state -> topic validity -> authorise -> handlers -> match -> store -> deliver ->
+//! ack. Authorise and handlers are one consultation ([`Core::consult`]) where handlers do both; the last four are
+//! [`Core::publish_and_acknowledge`], the same for whoever publishes.
 
 use crate::ack::{Permit, Received};
 use crate::asks::Matter;
@@ -15,6 +16,7 @@ use crate::output::Question;
 use crate::packets::connect::{check_publish_topic, check_qos};
 use crate::route::interest::Interest;
 use crate::time::Time;
+use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::{Frame, Properties, PublishView, Qos, ReasonCode, Sender};
 
@@ -25,6 +27,25 @@ const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
 const WILL_DELAY_INTERVAL: u8 = 0x18;
 const TOPIC_ALIAS: u8 = 0x23;
+
+/// What was done with a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    /// It is used up.
+    Frame,
+    /// It has to wait where it is.
+    Nothing,
+}
+
+/// What of a run may be published at once.
+enum Heeded {
+    /// So many bytes of it.
+    Run(usize),
+    /// The first frame is a case of its own.
+    Frame,
+    /// Nothing before more is said.
+    Nothing,
+}
 
 impl Core {
     /// Handles the PUBLISH `frame` at the beginning of `bytes`, and the run of like ones behind it; returns how many
@@ -42,10 +63,14 @@ impl Core {
         {
             return Ok(used);
         }
-        self.stats.packets_received += 1;
-        self.stats.publishes_received += 1;
-        self.on_any_publish(interest, key, frame)?;
-        Ok(frame.bytes.len())
+        match self.on_any_publish(interest, key, frame)? {
+            Taken::Frame => {
+                self.stats.packets_received += 1;
+                self.stats.publishes_received += 1;
+                Ok(frame.bytes.len())
+            }
+            Taken::Nothing => Ok(0),
+        }
     }
 
     /// The common case at its cheapest: QoS 0 without properties, to a topic that has a route. Frames that follow with
@@ -71,7 +96,8 @@ impl Core {
         }
         let mut slot = conn.last_route;
         let (listener, session) = (conn.listener, conn.session);
-        if self.asks_about_publish(listener) {
+        let heard = conn.heard.is_something();
+        if self.asks_about_publish(listener) || self.anybody_watches(Watch::PUBLISHED) {
             return Ok(None);
         }
         if !self.routes.holds(slot, topic) {
@@ -88,7 +114,14 @@ impl Core {
             }
         }
         self.refresh_route(interest, slot);
-        let len = run_len(bytes, frame.bytes.len(), payload_at);
+        let mut len = run_len(bytes, frame.bytes.len(), payload_at);
+        if heard || self.watch_of(listener).contains(Watch::PUBLISH) {
+            match self.allowed_of_run(key, heard, len, frame.bytes.len()) {
+                Heeded::Run(bytes) => len = bytes,
+                Heeded::Frame => return Ok(None),
+                Heeded::Nothing => return Ok(Some(0)),
+            }
+        }
         let frames = bytes.get(..len).unwrap_or(frame.bytes);
         let Ok(topic) = std::str::from_utf8(topic) else {
             return Ok(None);
@@ -118,34 +151,59 @@ impl Core {
         Ok(Some(len))
     }
 
+    /// How much of a run may be published; consults about all of it if nothing has been said yet.
+    fn allowed_of_run(
+        &mut self,
+        key: ConnKey,
+        heard: bool,
+        len: usize,
+        frame_len: usize,
+    ) -> Heeded {
+        let count = len / frame_len.max(1);
+        if !heard {
+            self.consult(key, frame_len, count, None);
+            return Heeded::Nothing;
+        }
+        let conn = self.conns.get_mut(key);
+        match conn.map_or(0, |conn| conn.heard.take_allowed(count)) {
+            0 => Heeded::Frame,
+            allowed => Heeded::Run(allowed * frame_len),
+        }
+    }
+
     fn on_any_publish(
         &mut self,
         interest: &Interest,
         key: ConnKey,
         frame: Frame<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Taken, Failure> {
         let Some(conn) = self.conns.get(key) else {
-            return Ok(());
+            return Ok(Taken::Frame);
         };
-        let (version, session) = (conn.version, conn.session);
+        let (version, session, listener) = (conn.version, conn.session, conn.listener);
+        let heard = conn.heard.is_something();
         let view = PublishView::parse(version, Sender::Client, frame)?;
         let received = Received {
             conn: key,
             qos: view.qos(),
             packet_id: view.packet_id,
         };
-        self.stats.publish_bytes_received += view.payload.len() as u64;
         check_limits(&view, &self.config.limits)?;
         // A repeated message sets its alias too: it may be the first to do so on this connection.
         let name = self.resolve_alias(key, &view)?;
         if self.is_repeated(received, session)? {
             self.acknowledge(received, ReasonCode::Success, Permit::not_required());
-            return Ok(());
+            return Ok(Taken::Frame);
         }
-        let name = name.as_deref().map_or(view.topic, str::as_bytes);
-        let Some(topic) = self.check_topic(name, received)? else {
-            return Ok(());
+        let named = name.as_deref().map_or(view.topic, str::as_bytes);
+        let Some(topic) = self.check_topic(named, received)? else {
+            return Ok(Taken::Frame);
         };
+        if !heard && self.watch_of(listener).contains(Watch::PUBLISH) {
+            self.consult(key, frame.bytes.len(), 1, name);
+            return Ok(Taken::Nothing);
+        }
+        self.stats.publish_bytes_received += view.payload.len() as u64;
         let now = self.now;
         let expires = view.properties.message_expiry_interval_secs();
         let mut rebuilt = Vec::new();
@@ -161,13 +219,14 @@ impl Core {
             received: now,
             origin: origin.as_ref(),
         };
-        let listener = self.conns.get(key).map_or(0, |conn| conn.peer.listener);
-        if self.asks_about_publish(listener) {
+        if heard {
+            self.publish_as_said(interest, &parts, received)?;
+        } else if self.asks_about_publish(listener) {
             self.ask_about_publish(key, &parts, received);
         } else {
             self.publish_and_acknowledge(interest, &parts, None, received);
         }
-        Ok(())
+        Ok(Taken::Frame)
     }
 
     /// A QoS 2 message whose identifier is still held has been taken already \[5.0 MQTT-4.3.3-10\]. A new one must be
@@ -271,6 +330,7 @@ impl Core {
             payload: parts.payload.into(),
             qos: parts.qos,
             retain: parts.retain,
+            message: message.clone(),
         };
         self.ask(key, question, Matter::Publish { message, received });
     }

@@ -11,9 +11,10 @@ use crate::route::interest::Change;
 use crate::route::subscribers::Subscriber;
 use crate::shared::MemberOptions;
 use crate::subscriptions::Subscription;
+use crate::watch::Watch;
 use tidewire_codec::{
-    Packet, PacketId, PacketType, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
-    SubscriptionOptions, Version, topic,
+    Packet, PacketId, PacketType, Properties, Property, Qos, ReasonCode, RetainHandling, SubAck,
+    Subscribe, SubscriptionOptions, Version, topic,
 };
 
 /// A SUBSCRIBE that is being worked through.
@@ -26,6 +27,19 @@ pub(crate) struct PendingSubscribe {
     reasons: Vec<ReasonCode>,
     /// Filters whose retained messages follow the SUBACK.
     scans: Vec<Box<str>>,
+    /// What handlers want to have answered.
+    decided: Decided,
+}
+
+/// What handlers say about a SUBSCRIBE as a whole.
+#[derive(Debug)]
+enum Decided {
+    /// They are not asked.
+    Not,
+    /// They are being asked.
+    Asked,
+    /// A code for each filter, and properties of SUBACK.
+    As(Vec<ReasonCode>, Properties<'static>),
 }
 
 impl Core {
@@ -48,14 +62,21 @@ impl Core {
             .iter()
             .map(|each| (Box::from(&*each.filter), each.options))
             .collect();
-        let pending = PendingSubscribe {
+        let mut pending = PendingSubscribe {
             packet_id: subscribe.packet_id,
             identifier,
             filters,
             reasons: Vec::new(),
             scans: Vec::new(),
+            decided: Decided::Not,
         };
-        self.go_on_subscribing(key, pending);
+        if self.watches(key, Watch::SUBSCRIBE) {
+            pending.decided = Decided::Asked;
+            let question = self.question_about_all(key, subscribe);
+            self.ask(key, question, Matter::Subscribe(Box::new(pending)));
+        } else {
+            self.go_on_subscribing(key, pending);
+        }
         Ok(())
     }
 
@@ -81,6 +102,9 @@ impl Core {
         mut pending: PendingSubscribe,
         answer: Answer,
     ) {
+        if matches!(pending.decided, Decided::Asked) {
+            return self.on_decided(key, pending, answer);
+        }
         let at = pending.reasons.len();
         let reason = match (answer, pending.filters.get(at).cloned()) {
             (Answer::Allowed | Answer::Authenticated(_), Some((filter, options))) => {
@@ -98,6 +122,9 @@ impl Core {
         while let Some((filter, options)) = pending.filters.get(pending.reasons.len()).cloned() {
             let reason = match self.check_filter(pending.reasons.len(), &filter) {
                 Err(reason) => reason,
+                Ok(()) if matches!(pending.decided, Decided::As(..)) => {
+                    self.enter_as_decided(key, &filter, options, &mut pending)
+                }
                 Ok(()) if self.asks_for_subscribe(key) => {
                     let question = self.question_about(key, &filter, options);
                     self.ask(key, question, Matter::Subscribe(Box::new(pending)));
@@ -108,6 +135,73 @@ impl Core {
             pending.reasons.push(reason);
         }
         self.finish_subscribing(key, pending);
+    }
+
+    /// What handlers say about all filters of a SUBSCRIBE.
+    fn on_decided(&mut self, key: ConnKey, mut pending: PendingSubscribe, answer: Answer) {
+        let all = |reason: ReasonCode| vec![reason; pending.filters.len()];
+        let (reasons, properties) = match answer {
+            Answer::Allowed | Answer::Authenticated(_) => {
+                let granted = pending.filters.iter().map(|(_, options)| granted(*options));
+                (granted.collect(), Properties::EMPTY)
+            }
+            Answer::Codes {
+                reasons,
+                properties,
+            } => (reasons, properties),
+            Answer::Denied { reason, .. } => (all(reason), Properties::EMPTY),
+            _ => (all(ReasonCode::NotAuthorized), Properties::EMPTY),
+        };
+        pending.decided = Decided::As(reasons, properties);
+        self.go_on_subscribing(key, pending);
+    }
+
+    /// Enters a subscription with the quality of service that handlers grant, no higher than asked for.
+    fn enter_as_decided(
+        &mut self,
+        key: ConnKey,
+        filter: &str,
+        mut options: SubscriptionOptions,
+        pending: &mut PendingSubscribe,
+    ) -> ReasonCode {
+        let code = match &pending.decided {
+            Decided::As(reasons, _) => reasons.get(pending.reasons.len()).copied(),
+            Decided::Not | Decided::Asked => None,
+        };
+        let granted = match code {
+            Some(ReasonCode::Success) => Qos::AtMostOnce,
+            Some(ReasonCode::GrantedQos1) => Qos::AtLeastOnce,
+            Some(ReasonCode::GrantedQos2) => Qos::ExactlyOnce,
+            Some(reason) => return self.denied(reason),
+            None => return self.denied(ReasonCode::NotAuthorized),
+        };
+        options.qos = options.qos.min(granted);
+        self.enter(key, filter, options, pending)
+    }
+
+    /// Whether a connection's listener watches for something.
+    pub(crate) fn watches(&self, key: ConnKey, what: Watch) -> bool {
+        let conn = self.conns.get(key);
+        conn.is_some_and(|conn| self.watch_of(conn.listener).contains(what))
+    }
+
+    fn question_about_all(&self, key: ConnKey, subscribe: &Subscribe<'_>) -> Question {
+        let origin = self.origin_of(self.session_of(key));
+        let reasons = subscribe.filters.iter().enumerate().map(|(place, each)| {
+            match self.check_filter(place, &each.filter) {
+                Ok(()) => granted(each.options),
+                Err(reason) => reason,
+            }
+        });
+        Question::Subscribe {
+            conn: key,
+            client_id: origin
+                .as_ref()
+                .map_or_else(Box::default, |origin| origin.client_id.clone()),
+            principal: origin.as_ref().and_then(|origin| origin.principal.clone()),
+            reasons: reasons.collect(),
+            packet: Box::new(subscribe.clone().into_owned()),
+        }
     }
 
     fn denied(&mut self, reason: ReasonCode) -> ReasonCode {
@@ -208,6 +302,7 @@ impl Core {
             }
         }
         self.stats.subscriptions += u64::from(!known);
+        self.report_subscribed(key, filter, options.qos);
         granted(options)
     }
 
@@ -236,9 +331,13 @@ impl Core {
             return;
         };
         let reasons = answers_in(conn.version, &pending);
+        let properties = match pending.decided {
+            Decided::As(_, properties) => properties,
+            Decided::Not | Decided::Asked => Properties::EMPTY,
+        };
         let suback = SubAck {
             packet_id: pending.packet_id,
-            properties: Properties::EMPTY,
+            properties: properties_that_fit(&properties, reasons.len(), conn.max_packet_size_bytes),
             reasons,
         };
         self.send_packet(key, &Packet::SubAck(suback));
@@ -260,11 +359,34 @@ pub(crate) fn check_form(filter: &str) -> Result<(), Failure> {
     valid.map(drop).map_err(invalid)
 }
 
-fn granted(options: SubscriptionOptions) -> ReasonCode {
+/// The properties that handlers want to have in SUBACK or UNSUBACK and the client takes: no others are possible there.
+pub(crate) fn properties_that_fit(
+    wished: &Properties<'static>,
+    codes: usize,
+    limit: u32,
+) -> Properties<'static> {
+    /// Fixed header, packet identifier and property length at their longest.
+    const BESIDE: usize = 5 + 2 + 4;
+    let mut properties = Properties::EMPTY;
+    for property in wished.iter() {
+        if matches!(
+            property,
+            Property::UserProperty(..) | Property::ReasonString(_)
+        ) {
+            let _ = properties.push(property);
+        }
+    }
+    if BESIDE + codes + properties.as_bytes().len() > limit as usize {
+        return Properties::EMPTY;
+    }
+    properties.into_owned()
+}
+
+pub(crate) fn granted(options: SubscriptionOptions) -> ReasonCode {
     match options.qos {
-        tidewire_codec::Qos::AtMostOnce => ReasonCode::Success,
-        tidewire_codec::Qos::AtLeastOnce => ReasonCode::GrantedQos1,
-        tidewire_codec::Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+        Qos::AtMostOnce => ReasonCode::Success,
+        Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+        Qos::ExactlyOnce => ReasonCode::GrantedQos2,
     }
 }
 

@@ -361,6 +361,7 @@ impl Net {
                         question,
                     });
                 }
+                Output::Consult { .. } => panic!("no scenario's listener watches for PUBLISH"),
                 Output::Interest(change) => self.interest.apply(&change),
                 Output::Event(event) => self.events.push(event),
                 Output::Reply { ticket, reply } => {

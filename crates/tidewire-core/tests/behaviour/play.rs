@@ -786,6 +786,12 @@ fn subject_of(question: &Question) -> (&'static str, String) {
             (about, words::printable(data.as_deref().unwrap_or_default()))
         }
         Question::AuthorizePublish { topic, .. } => ("publish", topic.to_string()),
+        Question::Subscribe { packet, .. } => {
+            let filters: Vec<&str> = packet.filters.iter().map(|each| &*each.filter).collect();
+            ("subscribe", filters.join(" "))
+        }
+        Question::Unsubscribe { packet, .. } => ("unsubscribe", packet.filters.join(" ")),
+        Question::Deliver { message, .. } => ("deliver", message.topic().to_owned()),
         Question::AuthorizeSubscribe { filter, share, .. } => (
             "subscribe",
             share
@@ -812,6 +818,7 @@ fn answer_of(text: &str) -> Result<Answer, String> {
         b"allow" => Answer::Authenticated(Authenticated {
             principal: value("as").map(|word| Arc::from(word.text().as_str())),
             data: value("data").map(|word| word.value.clone().into_boxed_slice()),
+            ..Authenticated::default()
         }),
         b"continue" => Answer::Continue {
             data: quoted

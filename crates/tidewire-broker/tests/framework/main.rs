@@ -1,0 +1,8 @@
+//! The server framework at packet level: what handlers decide, edit and observe, as clients see it.
+
+mod deliver;
+mod enter;
+mod observe;
+mod peer;
+mod publish;
+mod subscribe;
