@@ -3,11 +3,13 @@
 //! - `test`: everything that must pass before a change lands, on a machine that has only Rust;
 //! - `tidy`: what we agree on about the shape of the code, checked by a program;
 //! - `spec`: which normative statements of MQTT the tests prove;
+//! - `sim`: lives of the whole broker in a simulated world, from seeds;
 //! - `bench`: the measured build beside other brokers.
 
 mod bench;
 mod process;
 mod rust_source;
+mod sim;
 mod spec;
 mod test;
 mod tidy;
@@ -33,6 +35,9 @@ enum Command {
     Tidy(tidy::Options),
     /// Show which normative statements of MQTT the tests prove.
     Spec(spec::Options),
+    /// Live the simulated broker's lives from seeds: `--seeds N`, `--seed S`, `--random`, `--within SECS`, `--coverage`.
+    #[command(disable_help_flag = true)]
+    Sim(sim::Options),
     /// Build the measured profile and compare it with other brokers; arguments after `--` are passed on.
     Bench(bench::Options),
 }
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Tidy(options) => tidy::run(&options),
         Command::Spec(options) => spec::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {

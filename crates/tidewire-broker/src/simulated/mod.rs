@@ -40,6 +40,8 @@ pub struct Simulation {
     ended: Vec<bool>,
     /// Workers that want another turn at once.
     busy: Vec<bool>,
+    /// Workers that get no turns for now.
+    stalled: Vec<bool>,
     turns: u64,
 }
 
@@ -89,6 +91,7 @@ impl Simulation {
             mailboxes,
             ended: vec![false; count],
             busy: vec![false; count],
+            stalled: vec![false; count],
             turns: 0,
         }
     }
@@ -111,6 +114,29 @@ impl Simulation {
     /// The client closes its side behind what it has sent.
     pub fn close(&mut self, client: SimClient) {
         self.world.close(client.0);
+    }
+
+    /// The connection breaks: of the client's bytes that are on their way the broker gets `keep` at most, and the client gets
+    /// nothing more.
+    pub fn cut(&mut self, client: SimClient, keep: usize) {
+        self.world.cut(client.0, keep);
+    }
+
+    /// Bytes that the client has sent and that have not arrived.
+    #[must_use]
+    pub fn on_the_way(&self, client: SimClient) -> usize {
+        self.world.on_the_way(client.0)
+    }
+
+    /// Whether a worker gets no turn, as if the operating system gave its thread no time.
+    pub fn stall(&mut self, worker: usize, stalled: bool) {
+        self.stalled[worker] = stalled;
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.stalled.len()
     }
 
     /// From now on the client takes nothing that is sent to it.
@@ -137,6 +163,12 @@ impl Simulation {
     #[must_use]
     pub fn is_closed(&self, client: SimClient) -> bool {
         self.world.is_closed(client.0)
+    }
+
+    /// Whether the broker has closed its side and the client has taken all that was sent to it.
+    #[must_use]
+    pub fn is_at_end(&self, client: SimClient) -> bool {
+        self.world.is_at_end(client.0)
     }
 
     /// The time.
@@ -231,7 +263,7 @@ impl Simulation {
     }
 
     fn is_due(&self, worker: usize) -> bool {
-        if self.ended[worker] {
+        if self.ended[worker] || self.stalled[worker] {
             return false;
         }
         let due = || {
@@ -256,7 +288,8 @@ impl Simulation {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let live = (0..self.mailboxes.len()).filter(|&worker| !self.ended[worker]);
+        let live = (0..self.mailboxes.len())
+            .filter(|&worker| !self.ended[worker] && !self.stalled[worker]);
         live.filter_map(|worker| self.crew.next_deadline(worker))
             .min()
     }

@@ -36,6 +36,8 @@ struct World {
     refuses_accepts: bool,
     ready: Vec<Vec<Ready>>,
     calls: u64,
+    /// Wires with bytes to move, and some whose bytes have moved.
+    movable: Vec<usize>,
 }
 
 /// One connection.
@@ -49,6 +51,8 @@ struct Wire {
     /// The client has closed its side; seen by the broker behind the last byte.
     ended: bool,
     end_arrived: bool,
+    /// The end is a broken connection, not an orderly one.
+    broken: bool,
     /// Written by the broker, not taken by the client.
     sent: VecDeque<u8>,
     received: Vec<u8>,
@@ -87,6 +91,7 @@ impl SimWorld {
             refuses_accepts: false,
             ready,
             calls: 0,
+            movable: Vec::new(),
         })))
     }
 
@@ -112,15 +117,38 @@ impl SimWorld {
     }
 
     pub(crate) fn send(&self, wire: usize, bytes: &[u8]) {
-        self.lock().wires[wire].on_the_way.extend(bytes);
+        let mut world = self.lock();
+        world.wires[wire].on_the_way.extend(bytes);
+        world.may_move(wire);
     }
 
     pub(crate) fn close(&self, wire: usize) {
-        self.lock().wires[wire].ended = true;
+        let mut world = self.lock();
+        world.wires[wire].ended = true;
+        world.may_move(wire);
+    }
+
+    /// Breaks a connection: of what is on the way the broker gets `keep` bytes at most, of what it sends the client gets
+    /// nothing more.
+    pub(crate) fn cut(&self, wire: usize, keep: usize) {
+        let mut world = self.lock();
+        let cut = &mut world.wires[wire];
+        cut.on_the_way.truncate(keep);
+        cut.sent.clear();
+        cut.received.clear();
+        cut.ended = true;
+        cut.broken = true;
+        world.may_move(wire);
+    }
+
+    pub(crate) fn on_the_way(&self, wire: usize) -> usize {
+        self.lock().wires[wire].on_the_way.len()
     }
 
     pub(crate) fn set_reading(&self, wire: usize, reading: bool) {
-        self.lock().wires[wire].idle_client = !reading;
+        let mut world = self.lock();
+        world.wires[wire].idle_client = !reading;
+        world.may_move(wire);
     }
 
     pub(crate) fn refuse_accepts(&self, refuse: bool) {
@@ -133,6 +161,11 @@ impl SimWorld {
 
     pub(crate) fn is_closed(&self, wire: usize) -> bool {
         self.lock().wires[wire].closed
+    }
+
+    pub(crate) fn is_at_end(&self, wire: usize) -> bool {
+        let wire = &self.lock().wires[wire];
+        wire.closed && wire.sent.is_empty() && wire.received.is_empty()
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -162,13 +195,13 @@ impl SimWorld {
     /// Moves a piece of some connection's bytes along, in both directions; false when none has any to move.
     pub(crate) fn move_some_bytes(&self) -> bool {
         let world = &mut *self.lock();
-        let movable: Vec<usize> = (0..world.wires.len())
-            .filter(|&wire| world.wires[wire].can_move())
-            .collect();
-        if movable.is_empty() {
+        let wires = &world.wires;
+        world.movable.retain(|&wire| wires[wire].can_move());
+        if world.movable.is_empty() {
             return false;
         }
-        let wire = movable[world.below(movable.len() as u64) as usize];
+        let chosen = world.below(world.movable.len() as u64) as usize;
+        let wire = world.movable[chosen];
         world.bring(wire);
         world.fetch(wire);
         true
@@ -225,6 +258,12 @@ impl World {
         wire.received.extend(wire.sent.drain(..));
         if std::mem::take(&mut wire.blocked) && wire.wants_room {
             self.tell(at, |slot| Ready::Writable { slot });
+        }
+    }
+
+    fn may_move(&mut self, wire: usize) {
+        if !self.movable.contains(&wire) {
+            self.movable.push(wire);
         }
     }
 
@@ -315,7 +354,9 @@ impl Transport for SimTransport {
         world.calls += 1;
         let wire = &mut world.wires[self.wire];
         if wire.arrived.is_empty() {
-            return if wire.end_arrived {
+            return if wire.end_arrived && wire.broken {
+                Err(io::ErrorKind::ConnectionReset.into())
+            } else if wire.end_arrived {
                 Ok(0)
             } else {
                 Err(io::ErrorKind::WouldBlock.into())
@@ -331,6 +372,9 @@ impl Transport for SimTransport {
     fn write(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
         let world = &mut *self.world.lock();
         world.calls += 1;
+        if world.wires[self.wire].broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let wanted: usize = from.iter().map(|slice| slice.len()).sum();
         let room = SEND_BUFFER_BYTES
             .saturating_sub(world.wires[self.wire].sent.len())
@@ -345,6 +389,7 @@ impl Transport for SimTransport {
             left -= fits;
         }
         wire.blocked |= short;
+        world.may_move(self.wire);
         if taken == 0 && wanted > 0 {
             Err(io::ErrorKind::WouldBlock.into())
         } else {

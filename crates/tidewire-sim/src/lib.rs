@@ -1,0 +1,120 @@
+//! The whole broker in one thread, on virtual time, from one seed: its workers, its clients, the network between them,
+//! everything that goes wrong, and oracles that judge what came of it.
+//!
+//! A seed makes a script, the list of a life's acts, before it is lived. So a life that went wrong can be cut short: acts
+//! are left out as long as the same oracle objects. What each client must get is kept by a model that knows only what
+//! the client itself can know: what it sent, what was acknowledged, what came.
+//!
+//! ```
+//! let life = tidewire_sim::run(7);
+//! assert!(life.failure.is_none(), "{life}");
+//! assert!(life.coverage.count("published at QoS 2") > 0);
+//! ```
+
+mod act;
+mod connection;
+mod coverage;
+mod delivery;
+mod failure;
+mod hear;
+mod lie;
+mod life;
+mod model;
+mod random;
+mod retained;
+mod script;
+mod shrink;
+mod will;
+
+pub use coverage::Coverage;
+pub use failure::{Failure, Oracle};
+pub use lie::Lie;
+
+use life::{Ended, live};
+use script::Script;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A life that was lived.
+#[derive(Debug)]
+pub struct Life {
+    /// Where it came from.
+    pub seed: u64,
+    /// What happened in it.
+    pub coverage: Coverage,
+    /// What an oracle objects to.
+    pub failure: Option<Failure>,
+    /// What was done; of a life that went wrong, in its shortest form.
+    pub trace: Vec<String>,
+}
+
+/// Lives the life of a seed. One that goes wrong is cut short.
+#[must_use]
+pub fn run(seed: u64) -> Life {
+    run_with(seed, None)
+}
+
+/// As [`run`], with a broker that lies to its clients.
+#[must_use]
+pub fn run_with(seed: u64, lie: Option<Lie>) -> Life {
+    let script = Script::new(seed);
+    let first = attempt(&script, lie);
+    let Some(failure) = first.failure else {
+        return Life {
+            seed,
+            coverage: first.coverage,
+            failure: None,
+            trace: first.done,
+        };
+    };
+    let objects = |script: &Script| attempt(script, lie).failure.map(|failure| failure.oracle);
+    let short = shrink::shrink(&script, failure.oracle, objects);
+    let last = attempt(&short, lie);
+    let header = format!(
+        "{} workers, pieces {:?}, room {:?}",
+        short.workers, short.pieces, short.room
+    );
+    Life {
+        seed,
+        coverage: first.coverage,
+        failure: last.failure.or(Some(failure)),
+        trace: std::iter::once(header).chain(last.done).collect(),
+    }
+}
+
+/// What an oracle objects to in a life of that seed, which is not cut short.
+#[must_use]
+pub fn judge(seed: u64, lie: Option<Lie>) -> Option<Failure> {
+    attempt(&Script::new(seed), lie).failure
+}
+
+/// A life in which the broker panics is one that goes wrong.
+fn attempt(script: &Script, lie: Option<Lie>) -> Ended {
+    catch_unwind(AssertUnwindSafe(|| live(script, lie))).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = format!("the broker panicked: {}", text.unwrap_or_default());
+        Ended {
+            coverage: Coverage::default(),
+            failure: Some(Failure {
+                oracle: Oracle::Liveness,
+                text,
+            }),
+            done: script.acts.iter().map(ToString::to_string).collect(),
+        }
+    })
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        match &self.failure {
+            Some(failure) => writeln!(f, "seed {}: {failure}", self.seed),
+            None => writeln!(f, "seed {}: all was well", self.seed),
+        }
+    }
+}
