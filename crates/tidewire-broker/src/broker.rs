@@ -32,6 +32,7 @@ const NOTICES_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Broker {
     handle: BrokerHandle,
+    access: Arc<Access>,
     addresses: Vec<BoundAddress>,
     paths: Vec<BoundPath>,
     threads: Vec<JoinHandle<()>>,
@@ -68,7 +69,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`] says which setting is wrong and what to do.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        start(settings, Guards::Nobody)
+        start(settings, Guards::Nobody, &BrokerHandle::early())
     }
 
     /// As [`Broker::start`], with somebody who decides: who may connect, publish and subscribe is asked of the worker's
@@ -77,7 +78,11 @@ impl Broker {
     /// # Errors
     /// [`StartError`].
     pub fn start_with(settings: &Settings, answerers: Answerers<'_>) -> Result<Self, StartError> {
-        start(settings, Guards::Answerers(answerers))
+        start(
+            settings,
+            Guards::Answerers(answerers),
+            &BrokerHandle::early(),
+        )
     }
 
     /// A broker in the making: settings, listeners and handlers, one after the other.
@@ -109,7 +114,7 @@ impl Broker {
     /// # Errors
     /// The failure that stopped it.
     pub fn wait(mut self) -> Result<ShutdownReport, WorkerFailure> {
-        let report = self.handle.access().ending.wait();
+        let report = self.access.ending.wait();
         self.join();
         match report.failure {
             Some(failure) => Err(failure),
@@ -126,6 +131,7 @@ impl Broker {
         // Should a thread not start, dropping this stops those that did.
         let mut broker = Self {
             handle: BrokerHandle::new(Arc::clone(access)),
+            access: Arc::clone(access),
             addresses: bound.addresses,
             paths: bound.paths,
             threads: Vec::new(),
@@ -148,7 +154,7 @@ impl Broker {
             // A panic was reported where it was caught.
             let _ = thread.join();
         }
-        if let Some(extension) = &self.handle.access().extension {
+        if let Some(extension) = &self.access.extension {
             extension.finish(NOTICES_DEADLINE);
         }
     }

@@ -1,8 +1,10 @@
 //! A broker in the making.
 
 use crate::broker::Broker;
+use crate::handle::BrokerHandle;
 use crate::settings::{ListenerSettings, Settings};
 use crate::start::{Guards, StartError, start};
+use std::fmt;
 use tidewire_handler::{Events, Handler, Registration};
 use tidewire_net::ListenUrl;
 
@@ -32,11 +34,17 @@ use tidewire_net::ListenUrl;
 /// assert_eq!(broker.handle().handlers().len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct BrokerBuilder {
     settings: Settings,
-    handlers: Vec<Registration>,
+    handlers: Vec<Prepared>,
     later: Option<Events>,
+}
+
+/// A handler that is there, or one that is made when there is a handle for it.
+enum Prepared {
+    Made(Registration),
+    Later(Box<dyn FnOnce(BrokerHandle) -> Registration + Send>),
 }
 
 impl BrokerBuilder {
@@ -74,20 +82,41 @@ impl BrokerBuilder {
     /// Adds a handler for all listeners, named after its type. Larger priorities run first, ties in the order of these calls.
     #[must_use]
     pub fn handler<H: Handler>(self, priority: i32, handler: H) -> Self {
-        let name = std::any::type_name::<H>();
-        let name = name.rsplit("::").next().unwrap_or(name);
-        self.register(Registration::new(name, handler).priority(priority))
+        self.register(Registration::new(name_of::<H>(), handler).priority(priority))
+    }
+
+    /// As [`handler`](Self::handler), for one that steers the broker: that publishes in answer to what it is told, for instance.
+    /// The handle that it gets reaches the broker from its first event on.
+    #[must_use]
+    pub fn handler_with<H: Handler>(
+        self,
+        priority: i32,
+        make: impl FnOnce(BrokerHandle) -> H + Send + 'static,
+    ) -> Self {
+        self.register_with(move |handle| {
+            Registration::new(name_of::<H>(), make(handle)).priority(priority)
+        })
     }
 
     /// Adds a handler with everything that can be said about it.
     #[must_use]
     pub fn register(mut self, registration: Registration) -> Self {
-        self.handlers.push(registration);
+        self.handlers.push(Prepared::Made(registration));
         self
     }
 
-    /// Handlers of these events may be added while the broker runs, even if none handles them at the start. Asking costs a
-    /// little for each message, whether or not anybody is there to answer.
+    /// As [`register`](Self::register), for one that steers the broker.
+    #[must_use]
+    pub fn register_with(
+        mut self,
+        make: impl FnOnce(BrokerHandle) -> Registration + Send + 'static,
+    ) -> Self {
+        self.handlers.push(Prepared::Later(Box::new(make)));
+        self
+    }
+
+    /// Handlers may be added while the broker runs, even if none is there at the start. If one of the events is
+    /// `authenticate`, nobody comes in through an address beyond this machine before such a handler is there.
     #[must_use]
     pub fn handlers_later(mut self, events: Events) -> Self {
         self.later = Some(self.later.unwrap_or_default().and(events));
@@ -99,10 +128,31 @@ impl BrokerBuilder {
     /// # Errors
     /// [`StartError`] says which setting or handler is wrong and what to do.
     pub fn start(self) -> Result<Broker, StartError> {
-        let guards = match (self.handlers.is_empty(), self.later) {
+        let handle = BrokerHandle::early();
+        let handlers = self.handlers.into_iter().map(|prepared| match prepared {
+            Prepared::Made(registration) => registration,
+            Prepared::Later(make) => make(handle.clone()),
+        });
+        let handlers: Vec<Registration> = handlers.collect();
+        let guards = match (handlers.is_empty(), self.later) {
             (true, None) => Guards::Nobody,
-            (_, later) => Guards::Handlers(self.handlers, later.unwrap_or_default()),
+            (_, later) => Guards::Handlers(handlers, later.unwrap_or_default()),
         };
-        start(&self.settings, guards)
+        start(&self.settings, guards, &handle)
+    }
+}
+
+/// A type's name without its path.
+fn name_of<H>() -> &'static str {
+    let name = std::any::type_name::<H>();
+    name.rsplit("::").next().unwrap_or(name)
+}
+
+impl fmt::Debug for BrokerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerBuilder")
+            .field("settings", &self.settings)
+            .field("handlers", &self.handlers.len())
+            .finish_non_exhaustive()
     }
 }

@@ -11,9 +11,9 @@ use crate::request::{ListenerFigures, Request, SessionsReply};
 use crate::start::time_after;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tidewire_core::{ServerPublish, SessionKey, SessionRow, Stats};
 use tidewire_handler::{HandlerId, HandlerRow, Registration};
@@ -26,10 +26,19 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// Numbers piped connections in logs.
 static PIPES: AtomicUsize = AtomicUsize::new(0);
 
-/// Steers a running broker; clones steer the same one. Its calls wait for workers, so they are not for a worker's own
-/// thread (an [`Answerer`](crate::Answerer)).
+/// Steers a running broker; clones steer the same one. Calls that return an answer wait for workers, so they are not for a
+/// worker's own thread (an [`Answerer`](crate::Answerer), a deciding handler that does not return a future).
+/// [`publish`](Self::publish) and [`publish_packet`](Self::publish_packet) wait for nobody.
 #[derive(Clone)]
-pub struct BrokerHandle(Arc<Access>);
+pub struct BrokerHandle(Reach);
+
+/// How a handle reaches its broker.
+#[derive(Clone)]
+enum Reach {
+    Strong(Arc<Access>),
+    /// A handler's: the broker owns the handler, and must not be owned by it. Empty until the broker has started.
+    Weak(Arc<OnceLock<Weak<Access>>>),
+}
 
 /// What a handle reaches.
 pub(crate) struct Access {
@@ -44,6 +53,8 @@ pub(crate) struct Access {
     /// Where the workers' clock begins.
     pub(crate) origin: Instant,
     pub(crate) piped_policy: u16,
+    /// The policy of the server's own subscriptions.
+    pub(crate) server_policy: u16,
     pub(crate) close_timeout: Duration,
     /// What stands in front of the listeners that have more than a socket.
     pub(crate) entrances: Vec<Arc<Entrance>>,
@@ -80,11 +91,30 @@ pub struct ClientsPage {
 
 impl BrokerHandle {
     pub(crate) fn new(access: Arc<Access>) -> Self {
-        Self(access)
+        Self(Reach::Strong(access))
     }
 
-    pub(crate) fn access(&self) -> &Access {
-        &self.0
+    /// A handle for those who are made before their broker.
+    pub(crate) fn early() -> Self {
+        Self(Reach::Weak(Arc::default()))
+    }
+
+    /// The broker of an early handle has started.
+    pub(crate) fn bind(&self, access: &Arc<Access>) {
+        if let Reach::Weak(early) = &self.0 {
+            let _ = early.set(Arc::downgrade(access));
+        }
+    }
+
+    pub(crate) fn access(&self) -> Result<Arc<Access>, BrokerGone> {
+        match &self.0 {
+            Reach::Strong(access) => Ok(Arc::clone(access)),
+            Reach::Weak(early) => early.get().and_then(Weak::upgrade).ok_or(BrokerGone),
+        }
+    }
+
+    fn extension(&self) -> Option<Arc<Extension>> {
+        self.access().ok()?.extension.clone()
     }
 
     /// Counters and gauges of all workers, added up.
@@ -93,7 +123,7 @@ impl BrokerHandle {
     /// [`BrokerGone`].
     pub fn stats(&self) -> Result<Stats, BrokerGone> {
         let mut sum = Stats::default();
-        for stats in self.0.ask_all(|reply| Request::Stats { reply })? {
+        for stats in self.access()?.ask_all(|reply| Request::Stats { reply })? {
             sum.add(&stats);
         }
         Ok(sum)
@@ -105,7 +135,7 @@ impl BrokerHandle {
     /// [`BrokerGone`].
     pub fn listeners(&self) -> Result<Vec<ListenerFigures>, BrokerGone> {
         let (reply, answer) = channel();
-        self.0.ask(0, Request::Listeners { reply });
+        self.access()?.ask(0, Request::Listeners { reply });
         answer.recv().map_err(|_| BrokerGone)
     }
 
@@ -124,8 +154,10 @@ impl BrokerHandle {
     }
 
     fn reload_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<CertificateReload> {
-        let encrypted = self
-            .0
+        let Ok(access) = self.access() else {
+            return Vec::new();
+        };
+        let encrypted = access
             .entrances
             .iter()
             .filter(|entrance| entrance.has_tls() && wanted(entrance.listener()));
@@ -149,8 +181,9 @@ impl BrokerHandle {
             worker: 0,
             after: None,
         });
+        let access = self.access()?;
         let mut rows = Vec::new();
-        while at.worker < self.0.mailboxes.len() {
+        while at.worker < access.mailboxes.len() {
             if rows.len() >= most {
                 return Ok(ClientsPage {
                     rows,
@@ -159,7 +192,7 @@ impl BrokerHandle {
             }
             let (reply, answer) = channel();
             let wanted = most - rows.len();
-            self.0.ask(
+            access.ask(
                 at.worker,
                 Request::Sessions {
                     after: at.after,
@@ -185,7 +218,7 @@ impl BrokerHandle {
     /// # Errors
     /// [`BrokerGone`].
     pub fn kick(&self, client_id: &str) -> Result<usize, BrokerGone> {
-        let kicked = self.0.ask_all(|reply| Request::Kick {
+        let kicked = self.access()?.ask_all(|reply| Request::Kick {
             client_id: client_id.into(),
             reply,
         })?;
@@ -197,13 +230,9 @@ impl BrokerHandle {
     /// # Errors
     /// [`BrokerGone`].
     pub fn publish(&self, message: ServerPublish) -> Result<(), BrokerGone> {
-        let mut hasher = DefaultHasher::new();
-        message.topic.hash(&mut hasher);
-        let worker = hasher.finish() as usize % self.0.mailboxes.len();
-        if self.0.mailboxes[worker].is_closed() {
-            return Err(BrokerGone);
-        }
-        self.0.ask(worker, Request::Publish(message));
+        let access = self.access()?;
+        let worker = access.worker_for(&message.topic)?;
+        access.ask(worker, Request::Publish(message));
         Ok(())
     }
 
@@ -212,7 +241,7 @@ impl BrokerHandle {
     /// # Errors
     /// [`HandlerRejected`]: among other reasons, a listener's clients are not asked about what it handles.
     pub fn add_handler(&self, registration: Registration) -> Result<HandlerId, HandlerRejected> {
-        self.0.extension()?.add(registration)
+        self.extensible()?.add(registration)
     }
 
     /// Puts another handler in the place of one. A question that is under way ends with the one that it met.
@@ -224,7 +253,7 @@ impl BrokerHandle {
         id: HandlerId,
         registration: Registration,
     ) -> Result<(), HandlerRejected> {
-        self.0.extension()?.replace(id, registration)
+        self.extensible()?.replace(id, registration)
     }
 
     /// Removes a handler. A listener that had an authenticating one at the start lets nobody in without one, unless it has
@@ -233,28 +262,28 @@ impl BrokerHandle {
     /// # Errors
     /// [`HandlerRejected`], if there is no such handler.
     pub fn remove_handler(&self, id: HandlerId) -> Result<(), HandlerRejected> {
-        self.0.extension()?.remove(id)
+        self.extensible()?.remove(id)
     }
 
     /// The handlers in the order in which they run, with their counters.
     #[must_use]
     pub fn handlers(&self) -> Vec<HandlerRow> {
-        let extension = self.0.extension.as_ref();
-        extension.map_or_else(Vec::new, |extension| extension.rows())
+        self.extension()
+            .map_or_else(Vec::new, |extension| extension.rows())
     }
 
     /// The effective order of the handlers, one line for each.
     #[must_use]
     pub fn handler_order(&self) -> String {
-        let extension = self.0.extension.as_ref();
-        extension.map_or_else(String::new, |extension| extension.snapshot().to_string())
+        self.extension()
+            .map_or_else(String::new, |extension| extension.snapshot().to_string())
     }
 
     /// Notices that observing handlers were not told because too many waited already.
     #[must_use]
     pub fn notices_dropped(&self) -> u64 {
-        let extension = self.0.extension.as_ref();
-        extension.map_or(0, |extension| extension.notices_dropped())
+        self.extension()
+            .map_or(0, |extension| extension.notices_dropped())
     }
 
     /// Opens a connection within the process: the returned end speaks MQTT as a client does.
@@ -262,29 +291,25 @@ impl BrokerHandle {
     /// # Errors
     /// [`BrokerGone`].
     pub fn connect_piped(&self) -> Result<PipeEnd, BrokerGone> {
-        let (near, far) = pipe(PIPE_BYTES);
-        let number = PIPES.fetch_add(1, Ordering::Relaxed);
-        let mailbox = &self.0.mailboxes[number % self.0.mailboxes.len()];
-        if mailbox.is_closed() {
-            return Err(BrokerGone);
-        }
-        mailbox.post(Mail::Newcomer(Box::new(Accepted {
-            transport: Transport::Piped(near),
-            policy: self.0.piped_policy,
-            address: format!("piped:{number}").into(),
-            handshake: None,
-        })));
-        Ok(far)
+        let access = self.access()?;
+        access.connect_piped(access.piped_policy)
     }
 
     /// Stops the broker: listeners close, every client gets DISCONNECT 0x8B where its version has one and is closed, the
     /// threads end. After `deadline` those who have not taken their last bytes are cut off.
     #[allow(clippy::must_use_candidate, reason = "the report is an extra")]
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        self.0.begin_shutdown(deadline);
-        self.0
+        let Ok(access) = self.access() else {
+            return ShutdownReport::default();
+        };
+        access.begin_shutdown(deadline);
+        access
             .ending
             .wait_for(deadline.saturating_add(SHUTDOWN_GRACE))
+    }
+
+    fn extensible(&self) -> Result<Arc<Extension>, HandlerRejected> {
+        self.extension().ok_or(HandlerRejected::NotExtensible)
     }
 }
 
@@ -301,18 +326,43 @@ impl Access {
         }
     }
 
-    fn extension(&self) -> Result<&Arc<Extension>, HandlerRejected> {
-        self.extension
-            .as_ref()
-            .ok_or(HandlerRejected::NotExtensible)
+    /// Opens a connection within the process under a policy.
+    pub(crate) fn connect_piped(&self, policy: u16) -> Result<PipeEnd, BrokerGone> {
+        let (near, far) = pipe(PIPE_BYTES);
+        let number = PIPES.fetch_add(1, Ordering::Relaxed);
+        let mailbox = &self.mailboxes[number % self.mailboxes.len()];
+        if mailbox.is_closed() {
+            return Err(BrokerGone);
+        }
+        mailbox.post(Mail::Newcomer(Box::new(Accepted {
+            transport: Transport::Piped(near),
+            policy,
+            address: format!("piped:{number}").into(),
+            handshake: None,
+        })));
+        Ok(far)
     }
 
-    fn ask(&self, worker: usize, request: Request) {
+    /// The worker that publishes what the server has to say on a topic: always the same, so that messages keep their order.
+    pub(crate) fn worker_for(&self, topic: &str) -> Result<usize, BrokerGone> {
+        let mut hasher = DefaultHasher::new();
+        topic.hash(&mut hasher);
+        let worker = hasher.finish() as usize % self.mailboxes.len();
+        if self.mailboxes[worker].is_closed() {
+            return Err(BrokerGone);
+        }
+        Ok(worker)
+    }
+
+    pub(crate) fn ask(&self, worker: usize, request: Request) {
         self.mailboxes[worker].post(Mail::Request(Box::new(request)));
     }
 
     /// Asks all workers at once; their answers in order of arrival.
-    fn ask_all<R>(&self, request: impl Fn(Sender<R>) -> Request) -> Result<Vec<R>, BrokerGone> {
+    pub(crate) fn ask_all<R>(
+        &self,
+        request: impl Fn(Sender<R>) -> Request,
+    ) -> Result<Vec<R>, BrokerGone> {
         let answers: Receiver<R> = {
             let (reply, answers) = channel();
             for worker in 0..self.mailboxes.len() {
@@ -329,10 +379,18 @@ impl Access {
     }
 }
 
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("workers", &self.mailboxes.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for BrokerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrokerHandle")
-            .field("workers", &self.0.mailboxes.len())
+            .field("reaches", &self.access().is_ok())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,8 @@
 //! What the rest of the process asks of a worker, and the way back.
 
 use std::sync::mpsc::Sender;
-use tidewire_core::{ServerPublish, SessionKey, SessionRow, Stats, Time};
+use tidewire_codec::Publish;
+use tidewire_core::{Command, Reply, ServerPublish, SessionKey, SessionRow, Stats, Time};
 
 /// A request to one worker. A reply goes through a channel that its asker reads.
 pub(crate) enum Request {
@@ -22,6 +23,16 @@ pub(crate) enum Request {
     },
     /// Publish with the server as origin.
     Publish(ServerPublish),
+    /// Publish a whole packet with the server as origin. `done` is dropped when it is on its way.
+    Forward {
+        publish: Box<Publish<'static>>,
+        done: Option<Sender<()>>,
+    },
+    /// Something that the core replies to.
+    Command {
+        command: Box<Command>,
+        reply: Sender<Reply>,
+    },
     /// Tell every client, close, and end by `deadline`.
     Shutdown { deadline: Time },
 }
@@ -54,4 +65,5 @@ pub(crate) struct SessionsReply {
 pub(crate) enum Awaiting {
     Kick(Sender<usize>),
     Sessions(Sender<SessionsReply>),
+    Reply(Sender<Reply>),
 }

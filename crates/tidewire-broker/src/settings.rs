@@ -177,6 +177,8 @@ pub(crate) const ANSWERER_DECIDES: Deciding = (Authentication::Ask, Authorizatio
 
 /// The name of the policy for connections that come from within the process.
 const PIPED: &str = "piped";
+/// The name of the policy for the server's own subscriptions: nobody is asked about them.
+const SERVER: &str = "server";
 
 impl Settings {
     /// The number of workers that these settings mean on this machine.
@@ -202,6 +204,10 @@ impl Settings {
             authorization,
             ..ListenerPolicy::default()
         };
+        let server = ListenerPolicy {
+            name: SERVER.into(),
+            ..ListenerPolicy::default()
+        };
         Config {
             worker,
             workers,
@@ -213,7 +219,7 @@ impl Settings {
             listeners: (0..)
                 .zip(&self.listeners)
                 .map(|(index, listener)| listener.policy(deciding(index)))
-                .chain([piped])
+                .chain([piped, server])
                 .collect(),
         }
     }
@@ -221,6 +227,11 @@ impl Settings {
     /// The index of the policy for connections from within the process.
     pub(crate) fn piped_policy(&self) -> u16 {
         u16::try_from(self.listeners.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The index of the policy for the server's own subscriptions, the last one.
+    pub(crate) fn server_policy(&self) -> u16 {
+        self.piped_policy().saturating_add(1)
     }
 
     /// Whether clients without a user name may come in where no handler objects, for all policies in their order.
@@ -236,6 +247,6 @@ impl Settings {
             .listeners
             .iter()
             .map(|listener| (&*listener.name, listener.max_connections));
-        listeners.chain([(PIPED, 0)])
+        listeners.chain([(PIPED, 0), (SERVER, 0)])
     }
 }

@@ -8,7 +8,7 @@ use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
 use crate::entrance::{Entrance, ListeningSocket, OpenError};
 use crate::extend::{Decider, Extension, ExtensionError, HandlerRejected, Reach};
-use crate::handle::Access;
+use crate::handle::{Access, BrokerHandle};
 use crate::interest::InterestView;
 use crate::mailbox::{Mail, Mailbox};
 use crate::settings::{ANSWERER_DECIDES, Deciding, ListenerSettings, NOBODY_DECIDES, Settings};
@@ -178,7 +178,11 @@ struct Bound {
 }
 
 /// Opens all listeners, then starts all workers.
-pub(crate) fn start(settings: &Settings, guards: Guards<'_>) -> Result<Broker, StartError> {
+pub(crate) fn start(
+    settings: &Settings,
+    guards: Guards<'_>,
+    early: &BrokerHandle,
+) -> Result<Broker, StartError> {
     let count = settings.worker_count();
     let workers = check_names(settings, count)?;
     let mut bound_to = BoundTo::default();
@@ -216,10 +220,13 @@ pub(crate) fn start(settings: &Settings, guards: Guards<'_>) -> Result<Broker, S
         farewell: AtomicBool::new(false),
         origin,
         piped_policy: settings.piped_policy(),
+        server_policy: settings.server_policy(),
         close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
         entrances,
     };
-    Broker::run(&crew, pollers, &Arc::new(access), bound_to).map_err(StartError::System)
+    let access = Arc::new(access);
+    early.bind(&access);
+    Broker::run(&crew, pollers, &access, bound_to).map_err(StartError::System)
 }
 
 /// Makes the workers of a broker, whatever drives them.

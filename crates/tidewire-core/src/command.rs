@@ -1,26 +1,51 @@
 //! What the server itself asks of a core.
 
+use crate::asks::sayable;
 use crate::conn::Failure;
 use crate::core::Core;
 use crate::input::{Command, ServerPublish};
-use crate::keys::SessionKey;
+use crate::keys::{SessionKey, Ticket};
 use crate::message::Parts;
 use crate::output::{Output, Reply, SessionRow};
 use crate::route::interest::Interest;
 use crate::time::Time;
 use std::sync::Arc;
-use tidewire_codec::{ReasonCode, topic};
+use tidewire_codec::{PacketType, ReasonCode, topic};
 
 impl Core {
     pub(crate) fn on_command(&mut self, interest: &Interest, command: Command) {
         match command {
             Command::Publish(publish) => self.publish_for_server(interest, &publish),
+            Command::Forward(publish) => self.forward(interest, &publish),
             Command::Kick { ticket, client_id } => {
-                let connections = self.kick(interest, &client_id);
-                self.outputs.push_back(Output::Reply {
-                    ticket,
-                    reply: Reply::Kicked { connections },
-                });
+                let failure = Failure::new(
+                    ReasonCode::AdministrativeAction,
+                    "disconnected by an operator",
+                );
+                let connections = self.kick(interest, &client_id, &failure);
+                self.reply(ticket, Reply::Kicked { connections });
+            }
+            Command::Disconnect {
+                ticket,
+                client_id,
+                reason,
+                text,
+            } => {
+                let reason = sayable(reason, PacketType::Disconnect);
+                let connections = self.kick(interest, &client_id, &Failure { reason, text });
+                self.reply(ticket, Reply::Kicked { connections });
+            }
+            Command::Send {
+                ticket,
+                client_id,
+                packet,
+            } => {
+                let connections = self.send_to_client(&client_id, &packet);
+                self.reply(ticket, Reply::Sent { connections });
+            }
+            Command::Inspect { ticket, client_id } => {
+                let sessions = self.inspect(&client_id);
+                self.reply(ticket, Reply::Inspected { sessions });
             }
             Command::ListSessions {
                 ticket,
@@ -28,7 +53,7 @@ impl Core {
                 most,
             } => {
                 let reply = self.list_sessions(after, most);
-                self.outputs.push_back(Output::Reply { ticket, reply });
+                self.reply(ticket, reply);
             }
             Command::Watch { listener, watch } => self.set_watch(listener, watch),
             Command::Shutdown => self.shut_down(interest),
@@ -52,21 +77,15 @@ impl Core {
         self.publish(interest, &parts, None);
     }
 
-    fn kick(&mut self, interest: &Interest, client_id: &str) -> usize {
-        let sessions = self.sessions.find_all(client_id);
-        let conns: Vec<_> = sessions
-            .iter()
-            .filter_map(|key| self.sessions.get(*key)?.conn)
-            .collect();
+    fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        self.outputs.push_back(Output::Reply { ticket, reply });
+    }
+
+    fn kick(&mut self, interest: &Interest, client_id: &str, failure: &Failure) -> usize {
+        let conns = self.connections_of(client_id);
         for key in &conns {
-            self.fail_from(
-                interest,
-                *key,
-                Failure::new(
-                    ReasonCode::AdministrativeAction,
-                    "disconnected by an operator",
-                ),
-            );
+            let failure = Failure::new(failure.reason, failure.text.clone());
+            self.fail_from(interest, *key, failure);
         }
         conns.len()
     }
@@ -90,7 +109,7 @@ impl Core {
         Reply::Sessions { rows, next }
     }
 
-    fn session_row(&self, key: SessionKey) -> Option<SessionRow> {
+    pub(crate) fn session_row(&self, key: SessionKey) -> Option<SessionRow> {
         let session = self.sessions.get(key)?;
         let conn = session.conn.and_then(|key| self.conns.get(key));
         Some(SessionRow {

@@ -159,6 +159,35 @@ pub enum Command {
         /// The client id, under any principal.
         client_id: Box<str>,
     },
+    /// Publish a whole packet with the server as origin, properties included; packet identifier and DUP are not looked at.
+    Forward(Box<Publish<'static>>),
+    /// Send a packet to a client, whatever it is; the reply is [`Reply::Sent`](crate::Reply::Sent).
+    Send {
+        /// Names the reply.
+        ticket: Ticket,
+        /// The client id, under any principal.
+        client_id: Box<str>,
+        /// The packet. Nothing is kept of it: at QoS 1 and 2 the sender answers for identifier and repetition.
+        packet: Box<Packet<'static>>,
+    },
+    /// Close a client's connection with DISCONNECT; the reply is [`Reply::Kicked`](crate::Reply::Kicked).
+    Disconnect {
+        /// Names the reply.
+        ticket: Ticket,
+        /// The client id, under any principal.
+        client_id: Box<str>,
+        /// The reason that an MQTT 5 client is told.
+        reason: ReasonCode,
+        /// The sentence that it is told, and the log.
+        text: Box<str>,
+    },
+    /// Show a client's sessions with their subscriptions; the reply is [`Reply::Inspected`](crate::Reply::Inspected).
+    Inspect {
+        /// Names the reply.
+        ticket: Ticket,
+        /// The client id, under any principal.
+        client_id: Box<str>,
+    },
     /// List sessions, from `after` on, at most `most`; the reply is [`Reply::Sessions`](crate::Reply::Sessions).
     ListSessions {
         /// Names the reply.
@@ -177,6 +206,22 @@ pub enum Command {
     },
     /// Begin to stop: every client gets DISCONNECT 0x8B and is closed; new connections are refused.
     Shutdown,
+}
+
+impl Command {
+    /// The same with another ticket, if it has one.
+    #[must_use]
+    pub fn named(mut self, name: Ticket) -> Self {
+        match &mut self {
+            Self::Send { ticket, .. }
+            | Self::Disconnect { ticket, .. }
+            | Self::Inspect { ticket, .. }
+            | Self::Kick { ticket, .. }
+            | Self::ListSessions { ticket, .. } => *ticket = name,
+            Self::Publish(_) | Self::Forward(_) | Self::Watch { .. } | Self::Shutdown => {}
+        }
+        self
+    }
 }
 
 /// A message that the server itself publishes.

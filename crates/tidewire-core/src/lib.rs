@@ -65,6 +65,7 @@ mod retained;
 pub mod route;
 mod scans;
 mod send;
+mod server;
 mod session;
 mod shared;
 mod stats;
@@ -85,7 +86,10 @@ pub use keys::{ConnKey, MAX_WORKERS, SessionAddress, SessionKey, Ticket, WorkerI
 pub use mail::Batch;
 pub use message::{Message, Origin};
 pub use outbuf::{OutPool, OutQueue};
-pub use output::{AuthenticationStep, Credentials, Output, Question, Reply, SessionRow};
+pub use output::{
+    AuthenticationStep, Credentials, Output, Question, Reply, SessionDetails, SessionRow,
+    SubscriptionRow,
+};
 pub use route::interest::{Change, Epochs, Interest, InterestChange};
 pub use stats::Stats;
 pub use time::Time;

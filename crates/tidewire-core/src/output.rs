@@ -208,6 +208,16 @@ pub enum Reply {
         /// How many.
         connections: usize,
     },
+    /// A packet was sent to so many connections; those that could not take it are not counted.
+    Sent {
+        /// How many.
+        connections: usize,
+    },
+    /// A client's sessions, one for each principal.
+    Inspected {
+        /// The sessions.
+        sessions: Vec<SessionDetails>,
+    },
     /// A page of sessions.
     Sessions {
         /// The rows.
@@ -215,6 +225,26 @@ pub enum Reply {
         /// Where the next page starts; `None` = this was the last.
         next: Option<SessionKey>,
     },
+}
+
+/// A session with all that it subscribes to.
+#[derive(Clone, Debug)]
+pub struct SessionDetails {
+    /// The session.
+    pub row: SessionRow,
+    /// Its subscriptions.
+    pub subscriptions: Vec<SubscriptionRow>,
+}
+
+/// A subscription as an operator sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubscriptionRow {
+    /// The filter, `$share/name/` included.
+    pub filter: Box<str>,
+    /// What is in force.
+    pub options: SubscriptionOptions,
+    /// Subscription Identifier.
+    pub identifier: Option<u32>,
 }
 
 /// A session as an operator sees it.

@@ -89,6 +89,7 @@ impl Session {
 pub(crate) struct Sessions {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// By client id: sessions of one client id that belong to different principals are few.
     by_name: HashTable<u32>,
     state: FixedState,
 }
@@ -115,7 +116,7 @@ impl Sessions {
 
     /// The session of this principal and client id.
     pub(crate) fn find(&self, principal: Option<&str>, client_id: &str) -> Option<SessionKey> {
-        let hash = self.state.hash_one((principal, client_id));
+        let hash = self.state.hash_one(client_id);
         let same = |slot: &u32| {
             self.session_in(*slot)
                 .is_some_and(|session| is_named(session, principal, client_id))
@@ -127,9 +128,14 @@ impl Sessions {
 
     /// All sessions with this client id, whosever they are.
     pub(crate) fn find_all(&self, client_id: &str) -> Vec<SessionKey> {
-        let named = |session: &Session| session.client_id() == client_id;
-        self.keys_after(None)
-            .filter(|key| self.get(*key).is_some_and(named))
+        let named = |slot: &&u32| {
+            self.session_in(**slot)
+                .is_some_and(|session| session.client_id() == client_id)
+        };
+        self.by_name
+            .iter_hash(self.state.hash_one(client_id))
+            .filter(named)
+            .filter_map(|slot| self.key_of(*slot))
             .collect()
     }
 
@@ -150,7 +156,7 @@ impl Sessions {
     /// Enters a session under [`Sessions::next_key`].
     pub(crate) fn insert(&mut self, session: Session) -> SessionKey {
         let key = self.next_key();
-        let hash = self.state.hash_one(name_of(&session));
+        let hash = self.state.hash_one(session.client_id());
         if self.free.pop().is_none() {
             self.slots.push(Slot {
                 generation: 0,
@@ -165,13 +171,13 @@ impl Sessions {
             let session = slots
                 .get(*other as usize)
                 .and_then(|slot| slot.session.as_ref());
-            session.map_or(0, |session| state.hash_one(name_of(session)))
+            session.map_or(0, |session| state.hash_one(session.client_id()))
         });
         key
     }
 
     pub(crate) fn remove(&mut self, key: SessionKey) -> Option<Session> {
-        let hash = self.state.hash_one(name_of(self.get(key)?));
+        let hash = self.state.hash_one(self.get(key)?.client_id());
         if let Ok(entry) = self.by_name.find_entry(hash, |slot| *slot == key.slot) {
             entry.remove();
         }

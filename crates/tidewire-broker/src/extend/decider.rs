@@ -56,6 +56,9 @@ impl Decider {
         else {
             return None;
         };
+        if usize::from(peer.listener) >= extension.listeners.len() {
+            return None;
+        }
         let events = reader.snapshot().events(Some(peer.listener));
         (!events.without(matters::OBSERVED).is_empty()).then(|| extension.client(peer))
     }
@@ -159,6 +162,10 @@ impl Decider {
         }) = self
         {
             let (listener, name) = notice::address(event);
+            let known = extension.listeners.len();
+            if listener.is_some_and(|listener| usize::from(listener) >= known) {
+                return;
+            }
             if reader.snapshot().handles(listener, name) {
                 extension.notify_of(event);
             }

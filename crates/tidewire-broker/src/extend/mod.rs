@@ -80,7 +80,10 @@ impl Extension {
         later: Events,
         reaches: &[Reach],
     ) -> Result<Arc<Self>, ExtensionError> {
-        let chain = Arc::new(Chain::new(settings.policies().map(|(name, _)| name)));
+        // The server's own subscriptions come last, and are no handler's business.
+        let handled = usize::from(settings.server_policy());
+        let names = settings.policies().take(handled).map(|(name, _)| name);
+        let chain = Arc::new(Chain::new(names));
         for registration in handlers {
             let added = chain.add(registration);
             added.map_err(|error| ExtensionError::Rejected(HandlerRejected::Register(error)))?;

@@ -196,6 +196,7 @@ impl<D: Driver> Worker<D> {
             (Some(Awaiting::Kick(asker)), Reply::Kicked { connections }) => {
                 let _ = asker.send(connections);
             }
+            (Some(Awaiting::Reply(asker)), reply) => drop(asker.send(reply)),
             (Some(Awaiting::Sessions(asker)), Reply::Sessions { rows, next }) => {
                 let _ = asker.send(SessionsReply { rows, next });
             }

@@ -172,7 +172,9 @@ impl<D: Driver> Worker<D> {
             // An asker that no longer waits needs no reply.
             Request::Stats { reply } => drop(reply.send(*self.core.stats())),
             Request::Listeners { reply } => {
-                drop(reply.send(self.gauges.iter().map(|gauge| gauge.figures()).collect()));
+                let shown = self.gauges.len().saturating_sub(1);
+                let figures = self.gauges.iter().take(shown).map(|gauge| gauge.figures());
+                drop(reply.send(figures.collect()));
             }
             Request::Kick { client_id, reply } => {
                 let ticket = self.await_reply(Awaiting::Kick(reply));
@@ -185,6 +187,14 @@ impl<D: Driver> Worker<D> {
                     after,
                     most,
                 }));
+            }
+            Request::Forward { publish, done } => {
+                self.handle(Input::Command(Command::Forward(publish)));
+                drop(done);
+            }
+            Request::Command { command, reply } => {
+                let ticket = self.await_reply(Awaiting::Reply(reply));
+                self.handle(Input::Command(command.named(ticket)));
             }
             Request::Publish(message) => self.handle(Input::Command(Command::Publish(message))),
             Request::Shutdown { deadline } => self.begin_shutdown(deadline),

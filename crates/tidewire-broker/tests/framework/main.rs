@@ -5,4 +5,5 @@ mod enter;
 mod observe;
 mod peer;
 mod publish;
+mod server;
 mod subscribe;

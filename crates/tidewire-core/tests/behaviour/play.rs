@@ -216,7 +216,7 @@ impl Player {
                 .iter()
                 .map(|reply| match reply {
                     Reply::Kicked { connections } => *connections,
-                    Reply::Sessions { .. } => 0,
+                    _ => 0,
                 })
                 .sum();
             self.told.push(format!("       {kicked} kicked"));
@@ -565,7 +565,7 @@ impl Player {
         });
         let mut rows = replies.into_iter().flat_map(|reply| match reply {
             Reply::Sessions { rows, .. } => rows,
-            Reply::Kicked { .. } => Vec::new(),
+            _ => Vec::new(),
         });
         let row = rows.find(|row| *row.client_id == *client);
         let Some(row) = row else {
