@@ -10,9 +10,23 @@ use tidewire_codec::Version;
 pub struct Client {
     listener: Option<(u16, Arc<str>)>,
     address: Arc<str>,
+    certificate: Option<Box<Certificate>>,
     about: OnceLock<About>,
     principal: OnceLock<Option<Arc<str>>>,
     data: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+/// A client's TLS certificate, verified.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Certificate {
+    /// The subject's common name.
+    pub common_name: Option<Box<str>>,
+    /// The whole subject: `CN=a, O=b`.
+    pub subject: Box<str>,
+    /// Alternative names with their kind in front: `dns:a.example`, `ip:192.0.2.1`, `email:a@example`, `uri:urn:a`.
+    pub alternative_names: Vec<Box<str>>,
+    /// SHA-256 of the certificate in lower-case hexadecimal digits.
+    pub fingerprint: Box<str>,
 }
 
 /// What CONNECT says.
@@ -33,6 +47,7 @@ impl Client {
         Self {
             listener: Some((listener, name)),
             address: address.into(),
+            certificate: None,
             about: OnceLock::new(),
             principal: OnceLock::new(),
             data: Mutex::default(),
@@ -45,10 +60,18 @@ impl Client {
         Self {
             listener: None,
             address: "".into(),
+            certificate: None,
             about: OnceLock::new(),
             principal: OnceLock::new(),
             data: Mutex::default(),
         }
+    }
+
+    /// The same connection, with the certificate that its client has shown.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(Box::new(certificate));
+        self
     }
 
     /// The index of the listener through which it came; `None` = it has no connection.
@@ -67,6 +90,12 @@ impl Client {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The client's certificate, if it has shown one; it was verified, by the broker or by a proxy that is believed.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_deref()
     }
 
     /// The client id; empty before CONNECT.

@@ -73,7 +73,7 @@ pub use asked::{
     AuthorizeSubscribe, BeforeConnect, Codes, Deliver, Delivery, Publication, Put,
 };
 pub use chain::{Chain, ChainReader, HandlerId, HandlerRow, RegisterError, Snapshot};
-pub use client::{About, Client};
+pub use client::{About, Certificate, Client};
 pub use decide::{Decide, Denial, HandlerError, LaterVerdict, Verdict};
 #[doc(hidden)]
 pub use event::by_method;

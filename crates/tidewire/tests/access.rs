@@ -497,6 +497,96 @@ fn sighup_reads_passwords_and_rules_again_or_keeps_both() {
     assert_eq!(alice.subscribe("other/#"), 1);
 }
 
+/// A broker behind TLS that asks for certificates; `more` are further lines of its listener and behind it.
+fn behind_tls(more: &str) -> (TempDir, TestBroker) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [
+        &["make-ca"][..],
+        &["make-server", "127.0.0.1"],
+        &["make-client", "meter-7"],
+        &["make-client", "alice"],
+    ] {
+        let mut command = tidewire();
+        command
+            .args(["cert", arguments[0], "--dir"])
+            .arg(folder.path());
+        let made = command.args(&arguments[1..]).output().expect("it runs");
+        assert!(made.status.success(), "{made:?}");
+    }
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    fs::write(folder.path().join("rules"), "pattern readwrite home/%u/#\n").expect("written");
+    let config = format!(
+        "[[listener]]\nurl = \"tls://127.0.0.1:0\"\ncert_file = \"server.pem\"\nkey_file = \"server.key\"\n\
+         client_ca_file = \"ca.pem\"\ncertificate_identity = \"common-name\"\n{more}[acl]\nfile = \"rules\"\n"
+    );
+    let file = folder.path().join("broker.toml");
+    fs::write(&file, config).expect("written");
+    let mut command = tidewire();
+    command
+        .current_dir(folder.path())
+        .args(["serve", "--dev", "--ready-file", "-"]);
+    let broker = TestBroker::spawn(command.arg("--config").arg(file));
+    (folder, broker)
+}
+
+/// What mosquitto_pub says when it publishes below `home/NAME` with these flags; empty = nothing went wrong.
+fn publishes(folder: &TempDir, broker: &TestBroker, name: &str, flags: &str) -> String {
+    let mut command = mosquitto("mosquitto_pub", broker);
+    command.current_dir(folder.path());
+    command.args(["-V", "5", "-q", "1", "-m", "x", "--cafile", "ca.pem", "-t"]);
+    command
+        .arg(format!("home/{name}/x"))
+        .args(flags.split_whitespace());
+    let output = command.output().expect("it runs");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const METER: &str = "--cert meter-7.pem --key meter-7.key";
+const ALICE: &str = "--cert alice.pem --key alice.key";
+
+#[test]
+fn a_certificate_alone_says_who_its_client_is() {
+    let (folder, broker) = behind_tls("client_certificate = \"required\"\n");
+    let publish = |name, flags: &str| publishes(&folder, &broker, name, flags);
+    assert_eq!(publish("meter-7", METER), "");
+    assert!(publish("alice", METER).contains("ot authorized"));
+    // What CONNECT claims counts for nothing.
+    let claims = format!("{METER} -u alice -P secret");
+    assert!(publish("alice", &claims).contains("ot authorized"));
+    assert_ne!(
+        publish("meter-7", "-u meter-7 -P x"),
+        "",
+        "no certificate, no entry"
+    );
+}
+
+#[test]
+fn clients_without_an_optional_certificate_are_asked_for_a_password() {
+    let (folder, broker) =
+        behind_tls("client_certificate = \"optional\"\n[auth]\npassword_file = \"users\"\n");
+    let publish = |name, flags: &str| publishes(&folder, &broker, name, flags);
+    assert_eq!(publish("meter-7", METER), "");
+    assert_eq!(publish("alice", "-u alice -P secret"), "");
+    assert_ne!(publish("alice", "-u alice -P wrong"), "");
+    assert_ne!(publish("alice", ""), "", "neither certificate nor password");
+}
+
+#[test]
+fn certificate_and_password_are_wanted_together_and_of_the_same_name() {
+    let more = "client_certificate = \"required\"\ncertificate_and_password = true\n[auth]\npassword_file = \"users\"\n";
+    let (folder, broker) = behind_tls(more);
+    let publish = |flags: &str| publishes(&folder, &broker, "alice", flags);
+    assert_eq!(publish(&format!("{ALICE} -u alice -P secret")), "");
+    assert_ne!(publish(ALICE), "", "no password");
+    assert_ne!(publish(&format!("{ALICE} -u alice -P wrong")), "");
+    assert_ne!(
+        publish(&format!("{METER} -u alice -P secret")),
+        "",
+        "another's certificate"
+    );
+    assert_ne!(publish("-u alice -P secret"), "", "no certificate");
+}
+
 #[test]
 fn help_of_passwd_names_every_flag() {
     let help = run(&["passwd", "--help"]).stdout;

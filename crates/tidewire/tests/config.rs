@@ -114,6 +114,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
          help: name a `password_file` in [auth] (`tidewire passwd` writes it), or remove `allow_anonymous = false`\n",
     ),
     (
+        "certificates that nobody shows name no clients",
+        "[[listener]]\nurl = \"tcp://127.0.0.1:1883\"\ncertificate_identity = \"dns\"\n",
+        "c.toml:2:7: `certificate_identity` names clients by their certificates, and this listener asks for none\n  \
+         help: add `client_certificate = \"required\"` and a `client_ca_file`\n",
+    ),
+    (
+        "a password beside a certificate needs the name of one and the records of the other",
+        "[[listener]]\nurl = \"tcp://127.0.0.1:1\"\ncertificate_and_password = true\n\
+         [[listener]]\nname = \"b\"\nurl = \"tcp://127.0.0.1:2\"\nproxy_tls_identity = true\ntrusted_proxies = [\"127.0.0.1\"]\ncertificate_identity = \"common-name\"\ncertificate_and_password = true\n",
+        "c.toml:2:7: `certificate_and_password` compares the user name with a certificate's name, and none is taken\n  \
+         help: choose a `certificate_identity`, for instance \"common-name\"\n\
+         c.toml:6:7: `certificate_and_password` wants passwords, and nobody checks them\n  \
+         help: name a `password_file` in [auth] (`tidewire passwd` writes it)\n",
+    ),
+    (
         "a listener needs an address",
         "[[listener]]\nname = \"a\"\n",
         "c.toml:1:1: the listener has no `url`\n  help: write `url = \"tcp://127.0.0.1:1883\"`\n",

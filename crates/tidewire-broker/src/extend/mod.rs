@@ -18,10 +18,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tidewire_core::{Authentication, Event as CoreEvent, Origin, PeerFacts};
+use tidewire_core::{Authentication, CertificateFacts, Event as CoreEvent, Origin, PeerFacts};
 use tidewire_handler::{
-    About, Chain, Client, Event, Events, HandlerId, HandlerRow, ListenerChange, Notice,
-    RegisterError, Registration, ServerChange, Snapshot,
+    About, Certificate, Chain, Client, Event, Events, HandlerId, HandlerRow, ListenerChange,
+    Notice, RegisterError, Registration, ServerChange, Snapshot,
 };
 
 pub(crate) use decider::Decider;
@@ -206,7 +206,13 @@ impl Extension {
     pub(crate) fn client(&self, peer: &PeerFacts) -> Arc<Client> {
         let listener = self.listeners.get(usize::from(peer.listener));
         let name = listener.map_or_else(|| "".into(), |facts| Arc::clone(&facts.name));
-        Arc::new(Client::new(peer.listener, name, &peer.address))
+        let client = Client::new(peer.listener, name, &peer.address);
+        let tls = peer.way.as_ref().and_then(|way| way.tls.as_ref());
+        let certificate = tls.and_then(|tls| tls.certificate.as_ref());
+        Arc::new(match certificate {
+            Some(facts) => client.with_certificate(certificate_of(facts)),
+            None => client,
+        })
     }
 
     /// The sender of a will, whose connection is gone.
@@ -255,3 +261,13 @@ impl fmt::Display for HandlerRejected {
 }
 
 impl std::error::Error for HandlerRejected {}
+
+/// A certificate as handlers see it.
+fn certificate_of(facts: &CertificateFacts) -> Certificate {
+    Certificate {
+        common_name: facts.common_name.clone(),
+        subject: facts.subject.clone(),
+        alternative_names: facts.alternative_names.clone(),
+        fingerprint: facts.fingerprint.clone(),
+    }
+}

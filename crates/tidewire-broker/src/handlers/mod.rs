@@ -1,12 +1,15 @@
 //! Handlers that come with the broker: ordinary ones, each in a file of its own, on the same contract as yours.
 //!
 //! - [`PasswordFile`]: user names and passwords, in mosquitto's file format. [`PasswordRecord`] is one line of it.
+//! - [`ClientCertificate`]: the name in a TLS certificate.
 //! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset.
 
 mod acl_rules;
+mod client_certificate;
 mod password_file;
 mod password_record;
 
 pub use acl_rules::{AclError, AclRules, Verdict};
+pub use client_certificate::{CertificateIdentity, CertificatePassword, ClientCertificate};
 pub use password_file::{PasswordFile, PasswordFileError};
 pub use password_record::{HashAlgorithm, PasswordRecord, RecordError};

@@ -5,6 +5,7 @@ use super::table::{key, meaning, word};
 use super::value::Value;
 use super::{Config, Listener};
 use std::path::PathBuf;
+use tidewire_broker::handlers::{CertificateIdentity, CertificatePassword};
 
 /// Access rules that come with the program.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -20,6 +21,16 @@ pub(crate) enum AclPreset {
 const PRESETS: &[(&str, AclPreset)] = &[
     ("none", AclPreset::None),
     ("user-topics", AclPreset::UserTopics),
+];
+
+/// Words for the parts of a certificate.
+const IDENTITIES: &[(&str, Option<CertificateIdentity>)] = &[
+    ("none", None),
+    ("common-name", Some(CertificateIdentity::CommonName)),
+    ("subject", Some(CertificateIdentity::Subject)),
+    ("dns", Some(CertificateIdentity::Dns)),
+    ("email", Some(CertificateIdentity::Email)),
+    ("uri", Some(CertificateIdentity::Uri)),
 ];
 
 /// In the order of the reference.
@@ -87,12 +98,53 @@ pub(super) static KEYS: &[Key] = &[
             set: |listener, value| listener.authorize = value == Value::Flag(true),
         },
     ),
+    key(
+        Section::Listener,
+        "certificate_identity",
+        Kind::Choice(&["none", "common-name", "subject", "dns", "email", "uri"]),
+        "",
+        "What of a client's certificate says who it is: that name becomes the user, without a password. `dns`, `email` and `uri` take the \
+         first alternative name of that kind. A certificate without such a name is refused. Wants `client_certificate`; where that is \
+         `optional`, clients without a certificate are asked for a password as elsewhere.",
+        Access::Listener {
+            get: |listener| Value::Choice(word(IDENTITIES, &listener.certificate_identity)),
+            set: |listener, value| {
+                if let Value::Choice(word) = value {
+                    listener.certificate_identity = meaning(IDENTITIES, word).flatten();
+                }
+            },
+        },
+    ),
+    key(
+        Section::Listener,
+        "certificate_and_password",
+        Kind::Flag,
+        "",
+        "Whether a client with a certificate must also log in by user name and password (`[auth]`), under the name that its certificate has.",
+        Access::Listener {
+            get: |listener| {
+                Value::Flag(listener.certificate_password == CertificatePassword::Wanted)
+            },
+            set: |listener, value| {
+                listener.certificate_password = if value == Value::Flag(true) {
+                    CertificatePassword::Wanted
+                } else {
+                    CertificatePassword::NotWanted
+                };
+            },
+        },
+    ),
 ];
 
 impl Config {
     /// Whether this listener's clients can prove who they are.
     pub(crate) fn authenticates(&self, listener: &Listener) -> bool {
-        self.password_file.is_some() && listener.authenticate
+        listener.authenticate && (self.password_file.is_some() || self.identifies(listener))
+    }
+
+    /// Whether clients of this listener are known by their certificates.
+    pub(crate) fn identifies(&self, listener: &Listener) -> bool {
+        listener.certificate_identity.is_some()
     }
 
     /// Whether clients of this listener come in without proving who they are.

@@ -19,6 +19,7 @@ mod ways;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use tidewire_broker::handlers::{CertificateIdentity, CertificatePassword};
 use tidewire_codec::Version;
 use tidewire_core::{Limits, SharedStrategy};
 use tidewire_net::{ListenUrl, TcpOptions};
@@ -120,6 +121,10 @@ pub(crate) struct Listener {
     pub(crate) authenticate: bool,
     /// Whether `[acl]` applies.
     pub(crate) authorize: bool,
+    /// What of a client's certificate says who it is, if anything does.
+    pub(crate) certificate_identity: Option<CertificateIdentity>,
+    /// What a password counts beside a certificate.
+    pub(crate) certificate_password: CertificatePassword,
     /// Connections at a time; 0 leaves it to the system.
     pub(crate) max_connections: u32,
     /// Protocol versions that are served.
@@ -142,6 +147,8 @@ impl Default for Listener {
             allow_anonymous: None,
             authenticate: true,
             authorize: true,
+            certificate_identity: None,
+            certificate_password: CertificatePassword::NotWanted,
             max_connections: 0,
             versions: vec![Version::V31, Version::V311, Version::V5],
             tcp: TcpOptions {

@@ -6,6 +6,8 @@ use super::key::{Access, Key, Kind, Section};
 use super::value::Value;
 use super::{Config, Listener, suggest, table, ways};
 use std::ops::Range;
+use tidewire_broker::handlers::CertificatePassword;
+use tidewire_net::ClientCertificate;
 use toml::de::{DeTable, DeValue};
 
 /// Reads `text`; `file` is its name in messages. All that is wrong is reported, in the order of the file.
@@ -104,8 +106,10 @@ impl Reader<'_> {
         let urls = std::mem::take(&mut self.urls);
         for (listener, url) in config.listeners.iter().zip(urls) {
             let lets_in = config.is_open(listener) || config.authenticates(listener);
-            if let (Some(span), false) = (url, lets_in) {
+            if let (Some(span), false) = (url.clone(), lets_in) {
                 let problem = closed(listener);
+                self.report(&span, problem.message, Some(problem.help));
+            } else if let (Some(span), Some(problem)) = (url, unusable_identity(config, listener)) {
                 self.report(&span, problem.message, Some(problem.help));
             }
         }
@@ -206,6 +210,31 @@ impl Reader<'_> {
         self.urls.push(place("url"));
         config.listeners.push(listener);
     }
+}
+
+/// What to say about certificates that are to name clients and cannot.
+fn unusable_identity(config: &Config, listener: &Listener) -> Option<Problem> {
+    let wants_password = listener.certificate_password == CertificatePassword::Wanted;
+    let shown = listener.ways.tls.client_certificate != ClientCertificate::Off
+        || listener.ways.proxy_tls_identity;
+    if listener.certificate_identity.is_none() {
+        return wants_password.then(|| {
+            let message = "`certificate_and_password` compares the user name with a certificate's name, and none is taken";
+            Problem::new(message, "choose a `certificate_identity`, for instance \"common-name\"")
+        });
+    }
+    if !shown {
+        let message = "`certificate_identity` names clients by their certificates, and this listener asks for none";
+        let help = "add `client_certificate = \"required\"` and a `client_ca_file`";
+        return Some(Problem::new(message, help));
+    }
+    (wants_password && config.password_file.is_none()).then(|| {
+        let message = "`certificate_and_password` wants passwords, and nobody checks them";
+        Problem::new(
+            message,
+            "name a `password_file` in [auth] (`tidewire passwd` writes it)",
+        )
+    })
 }
 
 /// What to say about a listener that would let nobody in.

@@ -5,12 +5,12 @@ use crate::exit::{Failure, Status};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use tidewire_broker::BrokerHandle;
-use tidewire_broker::handlers::{AclRules, PasswordFile};
+use tidewire_broker::handlers::{AclRules, ClientCertificate, PasswordFile};
 use tidewire_handler::Registration;
 
 /// Reads the files; a file with a fault starts nothing.
 pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
-    let mut handlers = Vec::new();
+    let mut handlers: Vec<Registration> = certificates(config).collect();
     if let Some(path) = &config.password_file {
         let file = PasswordFile::load(path).map_err(|error| faulty("[auth]", path, &error))?;
         let registration = Registration::new("password file", file);
@@ -25,6 +25,25 @@ pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
         }));
     }
     Ok(handlers)
+}
+
+/// Certificates are looked at before passwords: where a certificate is enough, nobody is asked for one.
+const BEFORE_PASSWORDS: i32 = 10;
+
+/// One handler for each listener whose clients are known by their certificates.
+fn certificates(config: &Config) -> impl Iterator<Item = Registration> {
+    config.listeners.iter().filter_map(|listener| {
+        let identity = listener
+            .certificate_identity
+            .filter(|_| listener.authenticate)?;
+        let handler = ClientCertificate {
+            identity,
+            password: listener.certificate_password,
+        };
+        let name = format!("client certificate of {}", listener.name);
+        let registration = Registration::new(&name, handler).priority(BEFORE_PASSWORDS);
+        Some(registration.listener(&listener.name))
+    })
 }
 
 /// The files that are read.
