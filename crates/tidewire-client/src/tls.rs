@@ -462,13 +462,28 @@ fn advice_about(fault: &rustls::CertificateError) -> &'static str {
     use rustls::CertificateError as Fault;
     match fault {
         Fault::UnknownIssuer => {
-            "; name the certificate of the server's authority as CA file, or allow self-signed certificates if the server's is one"
+            "; name the certificate of the server's authority as CA file, or allow self-signed certificates if the server's is one; if the \
+             CA file is right, the server does not show the certificates in between"
         }
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
             "; connect by a name that the certificate has, or set the server name"
         }
         Fault::Expired | Fault::ExpiredContext { .. } => {
             "; renew the server's certificate, or set this machine's clock"
+        }
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
+            "; is the clock of this machine, or of the one that made the server's certificate, right?"
+        }
+        Fault::BadSignature => {
+            "; a signature in the server's certificate is wrong, or made with an RSA key below 2048 bits, which is not accepted any \
+             longer: on the server, `tidewire cert make-ca --dir DIR` and `tidewire cert make-server --dir DIR NAME` make good ones"
+        }
+        Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } => {
+            "; the server shows a certificate that is not for servers: `tidewire cert make-server --dir DIR NAME` makes one"
+        }
+        Fault::Other(other) if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            "; the server's certificate, or the authority's, is X.509 version 1, without the names and purposes that are checked: on the server, \
+             `tidewire cert make-ca --dir DIR` and `tidewire cert make-server --dir DIR NAME` make good ones"
         }
         _ => "",
     }

@@ -28,7 +28,7 @@ struct SystemComponent {
     present: fn() -> bool,
 }
 
-const SYSTEM: [SystemComponent; 3] = [
+const SYSTEM: [SystemComponent; 4] = [
     SystemComponent {
         name: "mosquitto_pub, mosquitto_sub, mosquitto_rr",
         debian_packages: &["mosquitto-clients"],
@@ -54,6 +54,22 @@ const SYSTEM: [SystemComponent; 3] = [
                 && process::find_on_path("npm").is_some()
         },
     },
+    SystemComponent {
+        name: "g++ with Paho's library for C++",
+        debian_packages: &["g++", "libpaho-mqttpp-dev"],
+        present: || {
+            let mut compiler = Command::new("g++");
+            compiler.args([
+                "-x",
+                "c++",
+                "-E",
+                "-include",
+                "mqtt/async_client.h",
+                "/dev/null",
+            ]);
+            process::succeeds(compiler.args(["-o", "/dev/null"]))
+        },
+    },
 ];
 
 const MOSQUITTO: [(&str, &str); 3] = [
@@ -73,6 +89,7 @@ pub(super) fn provide(root: &Path, policy: Policy) -> Result<Environment> {
 
     let mut environment = vec![
         ("TIDEWIRE_PYTHON", python.into_os_string()),
+        ("TIDEWIRE_CXX", on_path("g++")?),
         ("TIDEWIRE_NODE", on_path("node")?),
         ("TIDEWIRE_NODE_PATH", node_folder.into_os_string()),
     ];

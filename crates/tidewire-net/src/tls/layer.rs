@@ -1,7 +1,8 @@
 //! TLS as a layer: rustls without buffers of its own.
 
 use super::identity::certificate_facts;
-use super::server_names::take_asked_for;
+use super::overheard::Overheard;
+use super::words::words;
 use crate::facts::{LayerFacts, TlsFacts};
 use crate::layer::{Layer, LayerError, LayerState};
 use rustls::ServerConfig;
@@ -19,6 +20,10 @@ const RECORD_OVERHEAD_BYTES: usize = 64;
 /// Room for an alert record of any version.
 const ALERT_BYTES: usize = 64;
 
+/// What a client hears of whom a certificate would not help.
+const PSK: &str = "the client offers nothing but pre-shared keys (TLS-PSK), which are not spoken here; \
+     give it the certificate of this server's authority (ca.pem) instead";
+
 /// One connection's TLS.
 pub struct TlsLayer {
     connection: UnbufferedServerConnection,
@@ -26,6 +31,9 @@ pub struct TlsLayer {
     held: Vec<u8>,
     /// The name that the client asked for, until it is told.
     server_name: Option<Box<str>>,
+    /// No certificate has that name.
+    is_stranger: bool,
+    wants_psk: bool,
     /// An error has ended the connection: the library is not to be called again.
     failed: bool,
 }
@@ -44,6 +52,8 @@ impl TlsLayer {
             connection: UnbufferedServerConnection::new(config)?,
             held: Vec::new(),
             server_name: None,
+            is_stranger: false,
+            wants_psk: false,
             failed: false,
         })
     }
@@ -102,6 +112,24 @@ impl TlsLayer {
         }
     }
 
+    /// Why a handshake failed, in words for the log.
+    fn explain(&self, error: &rustls::Error, fault: Option<Box<str>>) -> String {
+        if self.wants_psk {
+            return format!("{PSK} ({error})");
+        }
+        if let Some(fault) = fault {
+            return format!("{fault} ({error})");
+        }
+        match &self.server_name {
+            Some(name) if self.is_stranger => format!(
+                "{}; the client connects to `{name}`, a name that no certificate of this listener has: \
+                 `tidewire cert make-server --dir DIR {name}` makes one",
+                words(error)
+            ),
+            _ => words(error),
+        }
+    }
+
     /// All of [`Layer::receive`] but the care for a library that panics.
     fn take_in(
         &mut self,
@@ -135,17 +163,28 @@ impl Layer for TlsLayer {
         if self.failed {
             return Err(LayerError::new("tls", "the connection has failed"));
         }
+        let opening = self.connection.is_handshaking();
+        if opening {
+            drop(Overheard::take());
+        }
         // A panic in here would take the worker with it, and all its sessions.
         let careful = AssertUnwindSafe(|| self.take_in(wire, plain, reply));
         let Ok(result) = catch_unwind(careful) else {
             self.failed = true;
             return Err(LayerError::new("tls", "the TLS library panicked"));
         };
-        if let Some(name) = take_asked_for() {
-            self.server_name = Some(name);
+        let heard = if opening {
+            Overheard::take()
+        } else {
+            Overheard::default()
+        };
+        if let Some(greeting) = heard.greeting {
+            self.is_stranger = greeting.is_stranger;
+            self.wants_psk = greeting.wants_psk;
+            self.server_name = greeting.server_name;
         }
         match result {
-            Err(error) => Err(LayerError::new("tls", words(&error))),
+            Err(error) => Err(LayerError::new("tls", self.explain(&error, heard.fault))),
             Ok(_) if self.held.len() > HELD_MAX_BYTES => {
                 Err(LayerError::new("tls", "a handshake message has no end"))
             }
@@ -253,38 +292,4 @@ fn append(to: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, O
         result = encode(&mut to[start..]);
     }
     to.truncate(start + result.unwrap_or(0));
-}
-
-/// The library's words, and what they most often mean.
-fn words(error: &rustls::Error) -> String {
-    use rustls::{AlertDescription as Alert, CertificateError, Error, InvalidMessage};
-    let meaning = match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the client's certificate comes from an authority that is not in client_ca_file"
-        }
-        Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "the client's certificate has expired",
-        Error::InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => "the client's certificate is not valid yet",
-        Error::InvalidCertificate(CertificateError::Revoked) => {
-            "the client's certificate has been revoked"
-        }
-        Error::NoCertificatesPresented => "the client shows no certificate, and one is required",
-        Error::AlertReceived(Alert::UnknownCA) => {
-            "the client does not know the authority of this server's certificate; give it ca.pem"
-        }
-        Error::AlertReceived(Alert::BadCertificate | Alert::CertificateUnknown) => {
-            "the client does not accept this server's certificate (does it have the name that the client connects to?)"
-        }
-        Error::AlertReceived(Alert::CertificateExpired) => {
-            "the client finds this server's certificate expired; is its clock right?"
-        }
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "what came is not TLS; does the client speak plain MQTT to a TLS port?"
-        }
-        _ => return error.to_string(),
-    };
-    format!("{meaning} ({error})")
 }

@@ -20,6 +20,31 @@ pub struct MaterialError {
     pub file: PathBuf,
     /// What is wrong.
     pub fault: MaterialFault,
+    /// What the file is for.
+    pub(super) role: Role,
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Role {
+    /// It is the server's own.
+    #[default]
+    Server,
+    /// Client certificates come from it.
+    Authority,
+    /// A client shows it.
+    Client,
+}
+
+impl Role {
+    /// The command that makes one.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Server => "tidewire cert make-server --dir DIR NAME",
+            Self::Authority => "tidewire cert make-ca --dir DIR",
+            Self::Client => "tidewire cert make-client --dir DIR NAME",
+        }
+    }
 }
 
 /// What is wrong with a file, or with the choice of files.
@@ -74,8 +99,18 @@ pub enum MaterialFault {
 
 impl MaterialError {
     pub(super) fn new(file: impl Into<PathBuf>, fault: MaterialFault) -> Self {
-        let file = file.into();
-        Self { file, fault }
+        Self {
+            file: file.into(),
+            fault,
+            role: Role::default(),
+        }
+    }
+
+    pub(super) fn of_authority(self) -> Self {
+        Self {
+            role: Role::Authority,
+            ..self
+        }
     }
 }
 
@@ -87,7 +122,7 @@ pub(super) fn load_identity(
 ) -> Result<CertifiedKey, MaterialError> {
     let chain = read_certificates(cert_file)?;
     for certificate in &chain {
-        check_certificate(cert_file, certificate)?;
+        check_certificate(certificate).map_err(|fault| MaterialError::new(cert_file, fault))?;
     }
     let key = read_key(key_file)?;
     let key = provider
@@ -128,33 +163,29 @@ pub(super) fn read_certificates(
     }
 }
 
-/// Refuses what no client would believe.
-pub(super) fn check_certificate(
-    file: &Path,
-    certificate: &CertificateDer<'_>,
-) -> Result<(), MaterialError> {
-    let fail = |fault| Err(MaterialError::new(file, fault));
+/// Refuses what nobody would believe.
+pub(super) fn check_certificate(certificate: &CertificateDer<'_>) -> Result<(), MaterialFault> {
     let parsed = match X509Certificate::from_der(certificate) {
         Ok((_, parsed)) => parsed,
-        Err(error) => return fail(MaterialFault::Unusable(error.to_string())),
+        Err(error) => return Err(MaterialFault::Unusable(error.to_string())),
     };
     if let Ok(PublicKey::RSA(key)) = parsed.public_key().parsed()
         && key.key_size() < LEAST_RSA_BITS
     {
         let bits = key.key_size();
-        return fail(MaterialFault::ShortKey { bits });
+        return Err(MaterialFault::ShortKey { bits });
     }
     if parsed.version() != X509Version::V3 {
-        return fail(MaterialFault::OldVersion);
+        return Err(MaterialFault::OldVersion);
     }
     let (now, validity) = (x509_parser::time::ASN1Time::now(), parsed.validity());
     if validity.not_after < now {
         let at = validity.not_after.to_string();
-        return fail(MaterialFault::Expired { at });
+        return Err(MaterialFault::Expired { at });
     }
     if validity.not_before > now {
         let at = validity.not_before.to_string();
-        return fail(MaterialFault::NotYetValid { at });
+        return Err(MaterialFault::NotYetValid { at });
     }
     Ok(())
 }
@@ -180,13 +211,36 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, MaterialError> {
     })
 }
 
+impl MaterialFault {
+    /// The fault of a certificate that has this role: the sentence behind "the certificate", with a way out.
+    pub(super) fn of(&self, role: Role) -> String {
+        let command = role.command();
+        match self {
+            Self::OldVersion => format!(
+                "is X.509 version 1, without the names and purposes that others check; make a version 3 one with `{command}`"
+            ),
+            Self::ShortKey { bits } => format!(
+                "has an RSA key of {bits} bits, and {LEAST_RSA_BITS} are the least that TLS libraries accept; make a new one with `{command}`"
+            ),
+            Self::Expired { at } => {
+                format!("expired on {at}; renew it, or make a new one with `{command} --force`")
+            }
+            Self::NotYetValid { at } => format!(
+                "is not valid before {at}; is the clock of this machine, or of the one that made it, right?"
+            ),
+            other => format!("cannot be used: {other:?}"),
+        }
+    }
+}
+
 impl fmt::Display for MaterialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         match &self.fault {
             MaterialFault::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => write!(
                 f,
-                "{file} does not exist; `tidewire cert make-server --dir DIR NAME` makes a certificate and its key"
+                "{file} does not exist; `{}` makes a certificate and its key",
+                self.role.command()
             ),
             MaterialFault::Unreadable(error) => write!(
                 f,
@@ -212,24 +266,12 @@ impl fmt::Display for MaterialError {
                 f,
                 "{file} holds no revocation list (no `-----BEGIN X509 CRL-----`)"
             ),
-            MaterialFault::OldVersion => write!(
-                f,
-                "{file}: the certificate is X.509 version 1, without the names and purposes that clients check; \
-                 make a version 3 one with `tidewire cert make-server --dir DIR NAME`"
-            ),
-            MaterialFault::ShortKey { bits } => write!(
-                f,
-                "{file}: the certificate has an RSA key of {bits} bits, and {LEAST_RSA_BITS} are the least that TLS libraries accept; \
-                 make a new one with `tidewire cert make-server --dir DIR NAME`"
-            ),
-            MaterialFault::Expired { at } => write!(
-                f,
-                "{file}: the certificate expired on {at}; renew it, or make a new one with `tidewire cert make-server --dir DIR NAME --force`"
-            ),
-            MaterialFault::NotYetValid { at } => write!(
-                f,
-                "{file}: the certificate is not valid before {at}; is this machine's clock right?"
-            ),
+            MaterialFault::OldVersion
+            | MaterialFault::ShortKey { .. }
+            | MaterialFault::Expired { .. }
+            | MaterialFault::NotYetValid { .. } => {
+                write!(f, "{file}: the certificate {}", self.fault.of(self.role))
+            }
             MaterialFault::WrongKey { cert_file } => write!(
                 f,
                 "{file} is not the key of the certificate in {}; name the two files that were made together",

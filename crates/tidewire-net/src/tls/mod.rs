@@ -5,8 +5,10 @@ mod client_trust;
 mod identity;
 mod layer;
 mod material;
+mod overheard;
 mod server_names;
 mod settings;
+mod words;
 
 pub use identity::certificate_facts;
 pub use layer::TlsLayer;

@@ -1,26 +1,31 @@
 //! Which certificate a client gets: the first that has the name it asks for, else the first of all.
 
 use super::identity::alternative_names;
+use super::overheard::{self, Greeting};
+use rustls::CipherSuite;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use std::cell::RefCell;
 use std::sync::Arc;
 
-thread_local! {
-    /// The name in the greeting that this thread handles right now. A connection without buffers does not tell it, and
-    /// whoever chooses the certificate hears it in the same call.
-    static ASKED_FOR: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
-}
+/// Cipher suites that need a pre-shared key, as ranges of their numbers.
+const PSK_SUITES: [(u16, u16); 9] = [
+    (0x002C, 0x002E),
+    (0x008A, 0x0095),
+    (0x00A8, 0x00B9),
+    (0xC033, 0xC03B),
+    (0xC064, 0xC06F),
+    (0xC08E, 0xC09B),
+    (0xC0A4, 0xC0AB),
+    (0xCCAB, 0xCCAE),
+    (0xD001, 0xD005),
+];
+/// Numbers in the list of cipher suites that are signals and no suites.
+const SIGNALS: [u16; 2] = [0x00FF, 0x5600];
 
 /// The certificates of a listener.
 #[derive(Debug)]
 pub(super) struct ByServerName {
     identities: Vec<(Vec<Box<str>>, Arc<CertifiedKey>)>,
-}
-
-/// The name that the last greeting on this thread asked for, if one came since the last call.
-pub(super) fn take_asked_for() -> Option<Box<str>> {
-    ASKED_FOR.take()
 }
 
 impl ByServerName {
@@ -38,15 +43,33 @@ impl ByServerName {
 impl ResolvesServerCert for ByServerName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let asked_for = hello.server_name();
-        ASKED_FOR.set(asked_for.map(Into::into));
         let fits = |names: &[Box<str>]| {
             asked_for.is_some_and(|asked| names.iter().any(|name| covers(name, asked)))
         };
         let found = self.identities.iter().find(|(names, _)| fits(names));
+        overheard::greeting(Greeting {
+            server_name: asked_for.map(Into::into),
+            is_stranger: asked_for.is_some() && found.is_none(),
+            wants_psk: wants_psk(hello.cipher_suites()),
+        });
         found
             .or(self.identities.first())
             .map(|(_, identity)| Arc::clone(identity))
     }
+}
+
+/// Whether all suites need a pre-shared key.
+fn wants_psk(suites: &[CipherSuite]) -> bool {
+    let mut numbers = suites
+        .iter()
+        .map(|suite| u16::from(*suite))
+        .filter(|number| !SIGNALS.contains(number))
+        .peekable();
+    let needs_key = |number| {
+        let mut ranges = PSK_SUITES.iter();
+        ranges.any(|&(first, last)| (first..=last).contains(&number))
+    };
+    numbers.peek().is_some() && numbers.all(needs_key)
 }
 
 fn dns_names(certificate: &[u8]) -> Vec<Box<str>> {

@@ -25,6 +25,11 @@ pub(super) fn for_unknown_key(section: Section, written: &str) -> String {
     if let Some(key) = table::keys().find(|key| key.name == written) {
         return format!("`{written}` stands in {}", key.section.header());
     }
+    if section == Section::Listener && written.starts_with("psk") {
+        return "pre-shared keys (TLS-PSK) are not spoken; give clients ca.pem, and certificates of their own if they shall have no password \
+                (`client_certificate`, `tidewire cert make-client`)"
+            .to_owned();
+    }
     let here = table::keys()
         .filter(|key| key.section == section)
         .map(|key| key.name);

@@ -164,6 +164,11 @@ impl TestBroker {
         self.log.wait_for(part)
     }
 
+    /// Waits until a line with `part` is logged behind the first `seen` lines, and returns it.
+    pub fn wait_for_line(&self, seen: usize, part: &str) -> String {
+        self.log.wait_behind(seen, part)
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid =
@@ -224,10 +229,14 @@ impl Log {
     }
 
     fn wait_for(&self, part: &str) -> String {
+        self.wait_behind(0, part)
+    }
+
+    fn wait_behind(&self, seen: usize, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.lines();
         loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(part)) {
+            if let Some(line) = lines.iter().skip(seen).find(|line| line.contains(part)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
