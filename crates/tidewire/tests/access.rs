@@ -566,6 +566,13 @@ fn clients_without_an_optional_certificate_are_asked_for_a_password() {
         behind_tls("client_certificate = \"optional\"\n[auth]\npassword_file = \"users\"\n");
     let publish = |name, flags: &str| publishes(&folder, &broker, name, flags);
     assert_eq!(publish("meter-7", METER), "");
+    // Where there is a certificate no password is looked at, be it right or wrong.
+    assert_eq!(
+        publish("meter-7", &format!("{METER} -u alice -P wrong")),
+        ""
+    );
+    let claims = format!("{METER} -u alice -P secret");
+    assert!(publish("alice", &claims).contains("ot authorized"));
     assert_eq!(publish("alice", "-u alice -P secret"), "");
     assert_ne!(publish("alice", "-u alice -P wrong"), "");
     assert_ne!(publish("alice", ""), "", "neither certificate nor password");

@@ -2,14 +2,18 @@
 //!
 //! - [`PasswordFile`]: user names and passwords, in mosquitto's file format. [`PasswordRecord`] is one line of it.
 //! - [`ClientCertificate`]: the name in a TLS certificate.
-//! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset.
+//! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset. [`TomlRules`]: the same from TOML, with
+//!   groups, addresses and listeners.
 
 mod acl_rules;
 mod client_certificate;
 mod password_file;
 mod password_record;
+mod patterns;
+mod toml_rules;
 
 pub use acl_rules::{AclError, AclRules, Verdict};
 pub use client_certificate::{CertificateIdentity, CertificatePassword, ClientCertificate};
 pub use password_file::{PasswordFile, PasswordFileError};
 pub use password_record::{HashAlgorithm, PasswordRecord, RecordError};
+pub use toml_rules::{Access, TomlRules, TomlRulesError, Wish};
