@@ -49,6 +49,11 @@ pub(crate) enum Command {
     ///
     /// Exit code 0 if the file is right, 2 with every mistake in it otherwise.
     CheckConfig(CheckConfig),
+    /// Say whether a client may publish or subscribe somewhere, and which rule decides.
+    ///
+    /// Exit code 0 if it may, 8 if it may not, 2 if the question or the configuration is wrong. The rules are those of the
+    /// configuration file; a running broker reads them when it starts, when their file changes and at SIGHUP.
+    Explain(Explain),
     /// Write a password file: add, change or delete a user.
     ///
     /// The flags are those of mosquitto_passwd, and mosquitto 2.1 and later reads the file, too; for earlier versions add `-H
@@ -264,6 +269,49 @@ pub(crate) struct CheckConfig {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `tidewire explain`
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// What the client wants.
+    pub(crate) wish: WishFlag,
+    /// The topic name, or the topic filter; `$share/NAME/` before it is taken off.
+    #[arg(short, long)]
+    pub(crate) topic: String,
+    /// Who the client is; without it, nobody in particular.
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// The client identifier.
+    #[arg(long, default_value = "any-client")]
+    pub(crate) client: String,
+    /// The address that it comes from.
+    #[arg(long)]
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// The listener that it comes through [default: the first].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// Quality of service.
+    #[arg(short, long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: u8,
+    /// The message is to be retained.
+    #[arg(short, long)]
+    pub(crate) retain: bool,
+    /// Configuration file (TOML) with the rules.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a client may want.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(crate) enum WishFlag {
+    /// Publish to a topic.
+    Publish,
+    /// Subscribe to a topic filter.
+    Subscribe,
 }
 
 /// `tidewire passwd`

@@ -21,6 +21,8 @@ pub(crate) enum Status {
     Interrupted = 6,
     /// `store` found damage.
     Damaged = 7,
+    /// `explain` found that it is denied.
+    Denied = 8,
 }
 
 impl From<Status> for ExitCode {

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod data_dir;
 mod exit;
+mod explain;
 mod logs;
 mod metrics;
 mod passwd;
@@ -58,6 +59,11 @@ fn run(command: &Command) -> Result<(), Failure> {
             print(&format!("{:#}\n", config::reference::json()))
         }
         Command::ConfigReference(_) => print(&config::reference::markdown()),
+        Command::Explain(explain) => {
+            let outcome = explain::run(explain)?;
+            print(&outcome.text)?;
+            outcome.failure.map_or(Ok(()), Err)
+        }
         Command::Passwd(passwd) => passwd::run(passwd),
         Command::Completions(completions) => {
             let mut script = Vec::new();

@@ -594,6 +594,129 @@ fn certificate_and_password_are_wanted_together_and_of_the_same_name() {
     assert_ne!(publish("-u alice -P secret"), "", "no certificate");
 }
 
+/// (arguments behind `explain --config broker.toml`, exit code, what is said)
+const EXPLANATIONS: &[(&str, i32, &str)] = &[
+    (
+        "publish -u alice -t alice/x",
+        0,
+        "allowed: rules:2 allows it",
+    ),
+    (
+        "publish -u alice -t news/x",
+        8,
+        "tidewire: denied: no rule of rules allows it",
+    ),
+    (
+        "subscribe -u alice -t $share/g/news/#",
+        0,
+        "allowed: rules:3 allows it",
+    ),
+    (
+        "publish --client m7 -t devices/m7/up",
+        0,
+        "allowed: rules:5 allows it",
+    ),
+    (
+        "publish --client + -t devices/+/up",
+        2,
+        "tidewire: `devices/+/up` is no topic name",
+    ),
+    (
+        "publish -t $SYS/x",
+        8,
+        "tidewire: denied: topics that begin with $",
+    ),
+    (
+        "subscribe -t a/#/b",
+        2,
+        "tidewire: `a/#/b` is no topic filter",
+    ),
+    (
+        "publish -t a --listener none",
+        2,
+        "tidewire: there is no listener of that name\n  help: choose one of mqtt, open",
+    ),
+    (
+        "publish -t a --listener open",
+        0,
+        "allowed: the access rules do not apply",
+    ),
+];
+
+#[test]
+fn explain_names_the_rule_that_decides() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write =
+        |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write("rules", ACL);
+    write(
+        "ordered.toml",
+        "[[rule]]\ndeny = [\"publish\"]\ntopics = [\"#\"]\nretain = true\n[[rule]]\nallow = [\"publish\"]\ntopics = [\"a\"]\naddresses = [\"10.0.0.0/8\"]\n",
+    );
+    let listeners = "[[listener]]\nname = \"mqtt\"\nurl = \"tcp://127.0.0.1:0\"\n\
+        [[listener]]\nname = \"open\"\nurl = \"tcp://127.0.0.1:0\"\nauthorize = false\n";
+    write(
+        "broker.toml",
+        &format!("{listeners}[acl]\nfile = \"rules\"\n"),
+    );
+    write(
+        "toml.toml",
+        &format!("{listeners}[acl]\nfile = \"ordered.toml\"\n"),
+    );
+    let explain = |config: &str, arguments: &str| {
+        let mut command = tidewire();
+        command
+            .current_dir(folder.path())
+            .args(["explain", "--config", config]);
+        let output = command
+            .args(arguments.split(' '))
+            .output()
+            .expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).expect("text"))
+    };
+    for (arguments, code, text) in EXPLANATIONS {
+        let (status, said) = explain("broker.toml", arguments);
+        assert_eq!(status, Some(*code), "{arguments}: {said}");
+        assert!(said.starts_with(text), "{arguments}: {said}");
+    }
+    let (_, said) = explain("toml.toml", "publish -t a --address 10.1.2.3");
+    assert_eq!(said, "allowed: ordered.toml:5 allows it\n");
+    let (code, said) = explain("toml.toml", "publish -t a --retain --address 10.1.2.3");
+    assert_eq!(
+        (code, &*said),
+        (Some(8), "tidewire: denied: ordered.toml:1 denies it\n")
+    );
+    let (_, said) = explain("toml.toml", "publish -t a --json");
+    let json: serde_json::Value =
+        serde_json::from_str(said.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(json["allowed"], false);
+}
+
+#[test]
+fn rules_in_toml_are_obeyed_and_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rule = |topics: &str| {
+        let text = format!(
+            "[[rule]]\nallow = [\"publish\", \"subscribe\"]\ntopics = [\"{topics}\"]\nusers = [\"alice\"]\n"
+        );
+        fs::write(folder.path().join("rules.toml"), text).expect("written");
+    };
+    rule("alice/#");
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    let broker = broker(
+        folder.path(),
+        "[auth]\npassword_file = \"users\"\n[acl]\nfile = \"rules.toml\"\n",
+    );
+    let mut alice = Wire::connect(&broker, 5, "alice", "alice");
+    assert_eq!(alice.subscribe("alice/#"), 1);
+    assert_eq!(alice.subscribe("other/#"), 0x87);
+    rule("other/#");
+    broker.signal(Signal::HUP);
+    broker.wait_for_log("passwords and access rules read again");
+    assert_eq!(alice.subscribe("other/#"), 1);
+}
+
 #[test]
 fn help_of_passwd_names_every_flag() {
     let help = run(&["passwd", "--help"]).stdout;

@@ -52,8 +52,10 @@ pub(super) static KEYS: &[Key] = &[
         "file",
         Kind::Path,
         "",
-        "File of access rules in mosquitto's form: `user`, `topic [read|write|readwrite|deny]`, `pattern` with `%u` and `%c`. \
-         What no rule allows is denied. A subscription is allowed if everything that its filter can match is. A changed file is read again (`watch_files` in [broker], or SIGHUP); \
+        "File of access rules. One whose name ends on `.toml` has `[[rule]]` tables that are tried in order: `allow` or `deny` with \
+         \"publish\", \"subscribe\" or both, `topics` with `%u` and `%c`, and conditions: `users`, `groups` (of `[groups]`), `anonymous`, `client_ids`, \
+         `addresses`, `listeners`, `qos`, `retain`. Any other has mosquitto's form: `user`, `topic [read|write|readwrite|deny]`, `pattern` with `%u` and `%c`. \
+         What no rule allows is denied; `tidewire explain` says which rule decides. A subscription is allowed if everything that its filter can match is. A changed file is read again (`watch_files` in [broker], or SIGHUP); \
          subscriptions that are there stay.",
         Access::Broker {
             get: |config| path(config.acl_file.as_ref()),

@@ -1,11 +1,12 @@
 //! From the keys of `[auth]` and `[acl]` to the handlers that carry them out.
 
-use crate::config::{AclPreset, Config, Listener};
+use super::rules::Rules;
+use crate::config::{Config, Listener};
 use crate::exit::{Failure, Status};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use tidewire_broker::BrokerHandle;
-use tidewire_broker::handlers::{AclRules, ClientCertificate, PasswordFile};
+use tidewire_broker::handlers::{ClientCertificate, PasswordFile};
 use tidewire_handler::Registration;
 
 /// Reads the files; a file with a fault starts nothing.
@@ -18,8 +19,8 @@ pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
             listener.authenticate
         }));
     }
-    if let Some(rules) = rules(config)? {
-        let registration = Registration::new("access rules", rules);
+    if let Some(rules) = Rules::load(config)? {
+        let registration = rules.registration();
         handlers.extend(for_those(config, registration, |listener| {
             listener.authorize
         }));
@@ -79,20 +80,6 @@ pub(super) fn reload(why: &str, config: &Config, handle: &BrokerHandle) {
     }
 }
 
-fn rules(config: &Config) -> Result<Option<AclRules>, Failure> {
-    match (&config.acl_file, config.acl_preset) {
-        (Some(_), AclPreset::UserTopics) => Err(Failure::new(
-            Status::Usage,
-            "[acl]: `file` and `preset` exclude each other\n  help: remove one of them",
-        )),
-        (Some(path), AclPreset::None) => AclRules::load(path)
-            .map(Some)
-            .map_err(|error| faulty("[acl]", path, &error)),
-        (None, AclPreset::UserTopics) => Ok(Some(AclRules::user_topics())),
-        (None, AclPreset::None) => Ok(None),
-    }
-}
-
 /// The registration for the listeners that want it; `None` if none does.
 fn for_those(
     config: &Config,
@@ -110,7 +97,7 @@ fn for_those(
     ))
 }
 
-fn faulty(table: &str, path: &Path, error: &dyn Display) -> Failure {
+pub(super) fn faulty(table: &str, path: &Path, error: &dyn Display) -> Failure {
     Failure::new(
         Status::Usage,
         format!("{table}: {}:{error}", path.display()),

@@ -7,6 +7,7 @@ mod engine;
 mod pid_file;
 mod ready;
 mod reload;
+pub(crate) mod rules;
 mod signals;
 mod startup;
 mod watch;
