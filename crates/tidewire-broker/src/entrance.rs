@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tidewire_net::{
-    AddressRange, BindError, Layer, Layered, ListenUrl, MaterialError, ProxyIdentity, ProxyLayer,
-    TcpListener, TlsServer, TlsSettings, Transport, WebSocketLayer, WebSocketSettings,
+    AddressRange, BindError, Layer, Layered, ListenUrl, MaterialError, PagesError, ProxyIdentity,
+    ProxyLayer, StaticPages, TcpListener, TlsServer, TlsSettings, Transport, WebSocketLayer,
+    WebSocketSettings,
 };
 #[cfg(unix)]
 use tidewire_net::{LocalBindError, LocalListener};
@@ -25,6 +26,8 @@ pub(crate) struct Entrance {
     listener: Box<str>,
     tls: Option<Tls>,
     web_socket: Option<Arc<WebSocketSettings>>,
+    /// Read when a connection comes in, replaced when files are read again.
+    pages: Option<RwLock<Arc<StaticPages>>>,
     trusted_proxies: Option<Vec<AddressRange>>,
     proxy_identity: ProxyIdentity,
     timeout: Duration,
@@ -38,12 +41,14 @@ struct Tls {
 
 impl Entrance {
     /// Reads what the settings name; `None` = connections need nothing but their socket.
-    pub(crate) fn build(settings: &ListenerSettings) -> Result<Option<Self>, MaterialError> {
+    pub(crate) fn build(settings: &ListenerSettings) -> Result<Option<Self>, EntranceError> {
         let scheme = settings.url.scheme();
         let tls = if scheme.is_encrypted() {
             Some(Tls {
                 settings: settings.tls.clone(),
-                server: RwLock::new(TlsServer::load(&settings.tls)?),
+                server: RwLock::new(
+                    TlsServer::load(&settings.tls).map_err(EntranceError::Certificates)?,
+                ),
             })
         } else {
             None
@@ -51,6 +56,10 @@ impl Entrance {
         let web_socket = scheme
             .is_web_socket()
             .then(|| Arc::new(settings.web_socket.clone()));
+        let pages = match &web_socket {
+            Some(web_socket) => load_pages(web_socket).map_err(EntranceError::Pages)?,
+            None => None,
+        };
         let trusted_proxies = settings.trusted_proxies.clone();
         if tls.is_none() && web_socket.is_none() && trusted_proxies.is_none() {
             return Ok(None);
@@ -59,6 +68,7 @@ impl Entrance {
             listener: settings.name.clone(),
             tls,
             web_socket,
+            pages: pages.map(RwLock::new),
             trusted_proxies,
             proxy_identity: if settings.proxy_tls_identity {
                 ProxyIdentity::Believed
@@ -101,7 +111,14 @@ impl Entrance {
             layers.push(Box::new(server.layer().map_err(io::Error::other)?));
         }
         if let Some(settings) = &self.web_socket {
-            layers.push(Box::new(WebSocketLayer::new(Arc::clone(settings))));
+            let layer = WebSocketLayer::new(Arc::clone(settings));
+            layers.push(Box::new(match &self.pages {
+                Some(pages) => {
+                    let pages = pages.read().unwrap_or_else(PoisonError::into_inner);
+                    layer.with_pages(Arc::clone(&pages))
+                }
+                None => layer,
+            }));
         }
         Ok(Transport::Layered(Box::new(Layered::new(
             transport, layers,
@@ -116,6 +133,29 @@ impl Entrance {
         }
         Ok(())
     }
+
+    /// Reads the pages again; `None` = there are none.
+    pub(crate) fn reload_pages(&self) -> Option<Result<(), PagesError>> {
+        let (settings, pages) = (self.web_socket.as_ref()?, self.pages.as_ref()?);
+        Some(load_pages(settings).map(|fresh| {
+            if let Some(fresh) = fresh {
+                *pages.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+            }
+        }))
+    }
+}
+
+fn load_pages(settings: &WebSocketSettings) -> Result<Option<Arc<StaticPages>>, PagesError> {
+    let folder = settings.static_folder.as_deref();
+    let pages = folder.map(|folder| StaticPages::load(folder, settings.static_max_bytes));
+    Ok(pages.transpose()?.map(Arc::new))
+}
+
+/// Why what stands in front of a listener could not be built.
+#[derive(Debug)]
+pub(crate) enum EntranceError {
+    Certificates(MaterialError),
+    Pages(PagesError),
 }
 
 /// Why a listener could not be opened.

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tidewire_core::{ServerPublish, SessionKey, SessionRow, Stats};
 use tidewire_handler::{HandlerId, HandlerRow, Registration};
-use tidewire_net::{MaterialError, PipeEnd, Transport, pipe};
+use tidewire_net::{MaterialError, PagesError, PipeEnd, Transport, pipe};
 
 /// Bytes that a pipe to a client in this process holds in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -78,6 +78,15 @@ pub struct CertificateReload {
     pub listener: Box<str>,
     /// What is wrong with which file, if anything is.
     pub result: Result<(), MaterialError>,
+}
+
+/// What came of reading a listener's pages again.
+#[derive(Debug)]
+pub struct PagesReload {
+    /// The listener's name.
+    pub listener: Box<str>,
+    /// What is wrong, if anything is.
+    pub result: Result<(), PagesError>,
 }
 
 /// A page of clients: sessions, connected or not.
@@ -151,6 +160,21 @@ impl BrokerHandle {
     #[must_use]
     pub fn reload_certificates_of(&self, listeners: &[&str]) -> Vec<CertificateReload> {
         self.reload_where(|name| listeners.contains(&name))
+    }
+
+    /// Reads the pages of WebSocket listeners again; a listener whose folder cannot be read keeps what it has.
+    #[must_use]
+    pub fn reload_pages(&self) -> Vec<PagesReload> {
+        let Ok(access) = self.access() else {
+            return Vec::new();
+        };
+        let reload = |entrance: &Arc<Entrance>| {
+            Some(PagesReload {
+                result: entrance.reload_pages()?,
+                listener: entrance.listener().into(),
+            })
+        };
+        access.entrances.iter().filter_map(reload).collect()
     }
 
     fn reload_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<CertificateReload> {

@@ -61,7 +61,9 @@ pub use broker::{BoundAddress, BoundPath, Broker};
 pub use builder::BrokerBuilder;
 pub use ending::{ShutdownReport, WorkerFailure};
 pub use extend::HandlerRejected;
-pub use handle::{BrokerGone, BrokerHandle, CertificateReload, ClientsCursor, ClientsPage};
+pub use handle::{
+    BrokerGone, BrokerHandle, CertificateReload, ClientsCursor, ClientsPage, PagesReload,
+};
 pub use request::ListenerFigures;
 pub use server::PublishError;
 pub use settings::{ListenerSettings, OpenSocket, Settings};

@@ -6,7 +6,7 @@ use crate::crew::{Crew, Mailboxes};
 use crate::driver::Driver;
 use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
-use crate::entrance::{Entrance, ListeningSocket, OpenError};
+use crate::entrance::{Entrance, EntranceError, ListeningSocket, OpenError};
 use crate::extend::{Decider, Extension, ExtensionError, HandlerRejected, Reach};
 use crate::handle::{Access, BrokerHandle};
 use crate::interest::InterestView;
@@ -26,7 +26,7 @@ use tidewire_core::{Authorization, Core, MAX_WORKERS, Time, WorkerId};
 use tidewire_handler::{Events, Registration};
 #[cfg(unix)]
 use tidewire_net::LocalBindError;
-use tidewire_net::{BindError, ListenUrl, MaterialError};
+use tidewire_net::{BindError, ListenUrl, MaterialError, PagesError};
 
 /// Why a broker could not start. Nothing is left running then.
 #[derive(Debug)]
@@ -76,6 +76,13 @@ pub enum StartError {
         listener: Box<str>,
         /// What is wrong with which file.
         error: MaterialError,
+    },
+    /// A listener's pages cannot be read.
+    Pages {
+        /// The listener's name.
+        listener: Box<str>,
+        /// What is wrong.
+        error: PagesError,
     },
     /// A listener would let in everybody on the network, and nobody said that this is meant.
     OpenToAll {
@@ -336,9 +343,15 @@ fn bind_all(
     let mut bound = Vec::with_capacity(listeners.len());
     for ((policy, settings), resolved) in (0..).zip(listeners).zip(resolved) {
         let listener = settings.name.clone();
-        let entrance = Entrance::build(settings).map_err(|error| StartError::Certificates {
-            listener: listener.clone(),
-            error,
+        let entrance = Entrance::build(settings).map_err(|error| match error {
+            EntranceError::Certificates(error) => StartError::Certificates {
+                listener: listener.clone(),
+                error,
+            },
+            EntranceError::Pages(error) => StartError::Pages {
+                listener: listener.clone(),
+                error,
+            },
         })?;
         let sockets = if settings.open_sockets.is_empty() {
             open_all(settings, resolved, bound_to)?
@@ -493,6 +506,7 @@ impl fmt::Display for StartError {
             #[cfg(unix)]
             Self::BindPath { listener, error } => write!(f, "listener `{listener}`: {error}"),
             Self::Certificates { listener, error } => write!(f, "listener `{listener}`: {error}"),
+            Self::Pages { listener, error } => write!(f, "listener `{listener}`: {error}"),
             Self::OpenToAll { listener, address } => write!(
                 f,
                 "listener `{listener}` on {address} would let in everybody who reaches this machine, as no authenticator is configured; \
@@ -512,6 +526,7 @@ impl std::error::Error for StartError {
             #[cfg(unix)]
             Self::BindPath { error, .. } => Some(error),
             Self::Certificates { error, .. } => Some(error),
+            Self::Pages { error, .. } => Some(error),
             _ => None,
         }
     }

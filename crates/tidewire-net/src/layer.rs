@@ -29,6 +29,12 @@ pub trait Layer: Send {
     /// Appends the layer's farewell (close frame, close_notify); nothing is sent after it.
     fn finish(&mut self, wire: &mut Vec<u8>);
 
+    /// Appends the next piece of an answer after [`LayerState::Answered`], until it appends nothing. Pieces are asked for as the
+    /// transport takes them, so that a long answer needs no memory.
+    fn more(&mut self, wire: &mut Vec<u8>) {
+        let _ = wire;
+    }
+
     /// Adds what the layer has learned of the peer; called once, when it is open.
     fn tell(&mut self, facts: &mut LayerFacts);
 }
@@ -44,6 +50,8 @@ pub enum LayerState {
     Transparent,
     /// The peer said farewell: what is in `plain` is the last.
     Finished,
+    /// The peer wanted something else than the protocol, and gets it from the layer: `reply`, then [`Layer::more`], then the end.
+    Answered,
 }
 
 /// The peer broke a layer's rules.

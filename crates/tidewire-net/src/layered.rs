@@ -63,6 +63,8 @@ enum Stage {
     Open,
     /// The peer has said farewell.
     Finished,
+    /// A layer answers a request that is not for the protocol.
+    Answering,
     /// The peer broke a layer's rules: what still comes is thrown away.
     Broken,
 }
@@ -94,7 +96,7 @@ impl Layered {
     pub fn take_facts(&mut self) -> Option<LayerFacts> {
         match self.stage {
             Stage::Open | Stage::Finished => self.facts.take().map(|facts| *facts),
-            Stage::Opening | Stage::Broken => None,
+            Stage::Opening | Stage::Answering | Stage::Broken => None,
         }
     }
 
@@ -107,7 +109,8 @@ impl Layered {
         if hollow { self.transport.take() } else { None }
     }
 
-    /// As [`Transport::read`], with two more errors: [`io::ErrorKind::InvalidData`] with a [`LayerError`] inside when the
+    /// As [`Transport::read`], with three more errors: [`io::ErrorKind::Unsupported`] when a layer answers a request that is
+    /// not for the protocol, so that all that is left to do is to [`flush`](Self::flush) and to close, [`io::ErrorKind::InvalidData`] with a [`LayerError`] inside when the
     /// peer broke a layer's rules, and [`io::ErrorKind::Interrupted`] when bytes came, none of them for the reader, and
     /// more may be there.
     ///
@@ -120,7 +123,7 @@ impl Layered {
         }
         match self.stage {
             Stage::Finished => Ok(kept),
-            Stage::Broken => self.transport()?.read(into),
+            Stage::Answering | Stage::Broken => self.transport()?.read(into),
             Stage::Opening | Stage::Open => {
                 let mut scratch = SCRATCH.take();
                 let result = self.read_through(kept, into, &mut scratch);
@@ -153,7 +156,7 @@ impl Layered {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when something is still left, else what ended the transport.
     pub fn flush(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
+        while !self.unsent.is_empty() || self.pull_answer() {
             let Some(transport) = &mut self.transport else {
                 return Err(io::ErrorKind::NotConnected.into());
             };
@@ -167,9 +170,23 @@ impl Layered {
         Ok(())
     }
 
+    /// Takes the next piece of a layer's answer; whether there was one.
+    fn pull_answer(&mut self) -> bool {
+        if self.stage != Stage::Answering {
+            return false;
+        }
+        let Some(index) = self.layers.len().checked_sub(1) else {
+            return false;
+        };
+        let (mut piece, mut spare) = (Vec::new(), Vec::new());
+        self.layers[index].layer.more(&mut piece);
+        self.queue_reply(index, &mut piece, &mut spare);
+        !self.unsent.is_empty()
+    }
+
     /// Says the layers' farewells and ends the stream towards the peer; reading goes on.
     pub fn shutdown_write(&mut self) {
-        if self.stage == Stage::Open {
+        if matches!(self.stage, Stage::Open | Stage::Answering) {
             let (mut farewell, mut spare) = (Vec::new(), Vec::new());
             for index in (0..self.layers.len()).rev() {
                 farewell.clear();
@@ -252,8 +269,10 @@ impl Layered {
             if got == into.len() || (got > 0 && emptied) {
                 return Ok(got);
             }
-            if self.stage == Stage::Finished {
-                return Ok(got);
+            match self.stage {
+                Stage::Finished => return Ok(got),
+                Stage::Answering => return Err(io::ErrorKind::Unsupported.into()),
+                Stage::Opening | Stage::Open | Stage::Broken => {}
             }
         }
         // What came waits for the next call, as a short read would say that nothing more is there.
@@ -322,6 +341,10 @@ impl Layered {
             LayerState::Finished => {
                 self.stage = Stage::Finished;
                 *index += 1;
+            }
+            LayerState::Answered => {
+                self.stage = Stage::Answering;
+                *index = self.layers.len();
             }
             LayerState::Handshake | LayerState::Open => *index += 1,
         }

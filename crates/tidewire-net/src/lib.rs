@@ -67,4 +67,4 @@ pub use url::{
     UrlError,
 };
 #[cfg(feature = "websocket")]
-pub use websocket::{WebSocketLayer, WebSocketSettings};
+pub use websocket::{PagesError, StaticPages, WebSocketLayer, WebSocketSettings};

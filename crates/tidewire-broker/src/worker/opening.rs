@@ -3,7 +3,7 @@
 use crate::driver::{Driver, Transport};
 use crate::events::LOG;
 use crate::worker::Worker;
-use crate::worker::links::{Link, Phase};
+use crate::worker::links::{Farewell, Link, Phase};
 use crate::worker::receive::ReadUntil;
 use crate::worker::send::LINGER;
 use crate::worker::unread::Unread;
@@ -133,6 +133,7 @@ impl<D: Driver> Worker<D> {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {}
                 io::ErrorKind::Interrupted => self.read_later(key, ReadUntil::Blocked),
+                io::ErrorKind::Unsupported => return self.close_answered(key),
                 _ => return self.fail_opening(key, &error),
             },
         }
@@ -157,6 +158,17 @@ impl<D: Driver> Worker<D> {
             self.handle(Input::Closed { conn: key, end });
         }
         self.discard(key);
+    }
+
+    /// A layer answers the peer itself, by a page perhaps: the connection ends when the answer has left.
+    fn close_answered(&mut self, key: ConnKey) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.phase = Phase::Closing(Farewell::Owed);
+            self.openings.forget(key);
+            self.leaving.push(key);
+            self.overdue
+                .push_back((self.now.saturating_add(self.close_timeout), key));
+        }
     }
 
     /// Closes those whose handshakes take too long.

@@ -1,6 +1,7 @@
 //! What clients do, on every transport.
 
 use crate::peer::{House, WAYS, connect_packet, drain, exchange};
+use std::io::{Read as _, Write as _};
 
 const CONNACK: &[u8] = b"\x20\x02\x00\x00";
 const SUBSCRIBE_T: &[u8] = b"\x82\x06\x00\x01\x00\x01t\x02";
@@ -135,4 +136,79 @@ fn a_session_moves_from_transport_to_transport() {
         exchange(&mut *client, SUBSCRIBE_T, SUBACK_T);
         present = 1;
     }
+}
+
+/// What a plain HTTP client gets.
+fn get(house: &House, way: &str, request: &str) -> String {
+    let stream = house.bare(way);
+    let mut stream: Box<dyn crate::peer::Stream> = match way {
+        "ws" => Box::new(stream),
+        _ => Box::new(crate::peer::handshake(stream, house.trust()).unwrap()),
+    };
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.flush().unwrap();
+    String::from_utf8(drain(&mut *stream)).unwrap()
+}
+
+#[test]
+fn pages_and_mqtt_share_a_port() {
+    let site = tempfile::tempdir().unwrap();
+    // More than the operating system takes at once.
+    let script = "x".repeat(9_000_000);
+    std::fs::write(site.path().join("index.html"), "<p>front</p>").unwrap();
+    std::fs::write(site.path().join("large.js"), &script).unwrap();
+    let folder = site.path().to_owned();
+    let house = House::with(move |settings| {
+        settings.web_socket.static_folder = Some(folder.clone());
+    });
+    for way in ["ws", "wss"] {
+        let page = get(&house, way, "GET /?q HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+        assert!(page.contains("Content-Length: 12\r\n"), "{page}");
+        assert!(page.ends_with("\r\n\r\n<p>front</p>"), "{page}");
+        let large = get(&house, way, "GET /large.js HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(large.ends_with(&script), "{way}: {} bytes", large.len());
+        let head = get(&house, way, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(head.ends_with("nosniff\r\n\r\n"), "{head}");
+        for (request, status) in [
+            ("GET /none HTTP/1.1\r\n\r\n", "404 "),
+            ("GET /../ways.rs HTTP/1.1\r\n\r\n", "404 "),
+            ("POST / HTTP/1.1\r\n\r\n", "405 "),
+        ] {
+            let answer = get(&house, way, request);
+            assert!(answer["HTTP/1.1 ".len()..].starts_with(status), "{answer}");
+        }
+        let mut client = house.connect(way);
+        exchange(&mut *client, &connect_packet("a"), CONNACK);
+        house.wait_for(way, |figures| {
+            figures.connections == 1 && figures.failed_handshakes == 0
+        });
+    }
+    std::fs::write(site.path().join("index.html"), "<p>new</p>").unwrap();
+    let reloaded = house.broker.handle().reload_pages();
+    assert_eq!(reloaded.len(), 2);
+    let page = get(&house, "ws", "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(page.ends_with("<p>new</p>"), "{page}");
+}
+
+/// A reader that takes a page slowly costs neither memory nor anybody's time, and is cut at last.
+#[test]
+fn a_page_that_nobody_reads_holds_no_connection_for_ever() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("large.js"), "x".repeat(9_000_000)).unwrap();
+    let folder = site.path().to_owned();
+    let house = House::limited(
+        |limits| limits.close_timeout_secs = 1,
+        move |settings| {
+            settings.web_socket.static_folder = Some(folder.clone());
+        },
+    );
+    let mut lazy = house.bare("ws");
+    lazy.write_all(b"GET /large.js HTTP/1.1\r\n\r\n").unwrap();
+    let mut first = [0];
+    lazy.read_exact(&mut first).unwrap();
+    let mut healthy = house.connect("ws");
+    exchange(&mut *healthy, &connect_packet("healthy"), CONNACK);
+    house.wait_for("ws", |figures| figures.connections == 1);
+    exchange(&mut *healthy, b"\xC0\x00", b"\xD0\x00");
 }

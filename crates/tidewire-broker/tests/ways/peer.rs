@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewire_broker::{Broker, ListenerFigures, ListenerSettings, Settings};
+use tidewire_core::Limits;
 use tidewire_net::TlsSettings;
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Message, WebSocket};
@@ -98,14 +99,28 @@ impl House {
 
     /// As [`new`](Self::new); `change` may change each listener first.
     pub(crate) fn with(change: impl Fn(&mut ListenerSettings)) -> Self {
+        Self::limited(|_| {}, change)
+    }
+
+    /// As [`with`](Self::with), with other limits.
+    pub(crate) fn limited(
+        limit: impl Fn(&mut Limits),
+        change: impl Fn(&mut ListenerSettings),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(folder.path(), "ca");
         authority.sign("localhost", 1);
-        Self::in_folder(folder, change)
+        let mut limits = Limits::default();
+        limit(&mut limits);
+        Self::build(folder, limits, change)
     }
 
     /// As [`with`](Self::with), in a folder that has `localhost.pem` and `localhost.key`.
     pub(crate) fn in_folder(folder: TempDir, change: impl Fn(&mut ListenerSettings)) -> Self {
+        Self::build(folder, Limits::default(), change)
+    }
+
+    fn build(folder: TempDir, limits: Limits, change: impl Fn(&mut ListenerSettings)) -> Self {
         let listener = |way: &&str| {
             let url = match *way {
                 "unix" => format!("unix://{}/socket", folder.path().display()),
@@ -123,6 +138,7 @@ impl House {
         let settings = Settings {
             workers: 2,
             listeners: WAYS.iter().map(listener).collect(),
+            limits,
             ..Settings::default()
         };
         let broker = Broker::start(&settings).unwrap();

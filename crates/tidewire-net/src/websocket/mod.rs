@@ -2,14 +2,18 @@
 //! collected: the bytes of its payload pass on as they come, so a frame may be of any size and costs no memory.
 
 mod frame;
+mod pages;
 mod upgrade;
 
+pub use pages::{PagesError, StaticPages};
 pub use upgrade::WebSocketSettings;
 
 use crate::facts::LayerFacts;
 use crate::layer::{Layer, LayerError, LayerState};
 use frame::{CLOSE_NORMAL, Frames, close_frame};
+use pages::Body;
 use std::sync::Arc;
+use upgrade::Answer;
 
 /// The name of this layer in errors.
 const LAYER: &str = "websocket";
@@ -23,19 +27,34 @@ enum Phase {
     /// The request is being read.
     Upgrading {
         settings: Arc<WebSocketSettings>,
+        pages: Option<Arc<StaticPages>>,
         request: Vec<u8>,
     },
     Framed(Frames),
+    /// A page is on its way.
+    Answering(Body),
 }
 
 impl WebSocketLayer {
     /// A connection of which nothing has been read.
     #[must_use]
     pub fn new(settings: Arc<WebSocketSettings>) -> Self {
-        let request = Vec::new();
         Self {
-            phase: Phase::Upgrading { settings, request },
+            phase: Phase::Upgrading {
+                settings,
+                pages: None,
+                request: Vec::new(),
+            },
         }
+    }
+
+    /// Requests that ask for no upgrade get these pages.
+    #[must_use]
+    pub fn with_pages(mut self, served: Arc<StaticPages>) -> Self {
+        if let Phase::Upgrading { pages, .. } = &mut self.phase {
+            *pages = Some(served);
+        }
+        self
     }
 }
 
@@ -46,13 +65,23 @@ impl Layer for WebSocketLayer {
         plain: &mut Vec<u8>,
         reply: &mut Vec<u8>,
     ) -> Result<LayerState, LayerError> {
-        let (settings, request) = match &mut self.phase {
+        let (settings, pages, request) = match &mut self.phase {
             Phase::Framed(frames) => return frames.receive(wire, plain, reply),
-            Phase::Upgrading { settings, request } => (settings, request),
+            Phase::Answering(_) => return Ok(LayerState::Answered),
+            Phase::Upgrading {
+                settings,
+                pages,
+                request,
+            } => (settings, pages, request),
         };
         request.extend_from_slice(wire);
-        let Some(used) = upgrade::answer(settings, request, reply)? else {
-            return Ok(LayerState::Handshake);
+        let used = match upgrade::answer(settings, pages.as_deref(), request, reply)? {
+            Answer::Incomplete => return Ok(LayerState::Handshake),
+            Answer::Page(body) => {
+                self.phase = Phase::Answering(body);
+                return Ok(LayerState::Answered);
+            }
+            Answer::Upgraded { length } => length,
         };
         let mut rest = request.split_off(used);
         let mut frames = Frames::default();
@@ -66,7 +95,15 @@ impl Layer for WebSocketLayer {
     }
 
     fn finish(&mut self, wire: &mut Vec<u8>) {
-        close_frame(CLOSE_NORMAL, wire);
+        if let Phase::Framed(_) = self.phase {
+            close_frame(CLOSE_NORMAL, wire);
+        }
+    }
+
+    fn more(&mut self, wire: &mut Vec<u8>) {
+        if let Phase::Answering(body) = &mut self.phase {
+            body.more(wire);
+        }
     }
 
     fn tell(&mut self, _: &mut LayerFacts) {}

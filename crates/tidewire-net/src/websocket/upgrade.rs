@@ -1,11 +1,13 @@
 //! The HTTP request that becomes a WebSocket, or is refused.
 
 use super::LAYER;
+use super::pages::{Body, StaticPages};
 use crate::layer::LayerError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use httparse::{EMPTY_HEADER, Request, Status};
 use sha1::{Digest as _, Sha1};
+use std::path::PathBuf;
 
 /// Headers of a request; browsers send about fifteen.
 const HEADERS_MAX: usize = 64;
@@ -24,6 +26,10 @@ pub struct WebSocketSettings {
     pub origins: Vec<Box<str>>,
     /// Bytes of a request at most.
     pub max_header_bytes: usize,
+    /// The folder whose files are answers to requests that ask for no upgrade; `None` = such requests are refused.
+    pub static_folder: Option<PathBuf>,
+    /// Bytes that these files may have together.
+    pub static_max_bytes: u64,
 }
 
 impl Default for WebSocketSettings {
@@ -33,6 +39,9 @@ impl Default for WebSocketSettings {
             origins: Vec::new(),
             // Browsers send about 1 KiB, with cookies a few more.
             max_header_bytes: 8 * 1024,
+            static_folder: None,
+            // A page with its scripts and pictures has one or two MiB.
+            static_max_bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -44,17 +53,36 @@ struct Refusal {
     text: String,
 }
 
-/// Answers a request that has come so far; returns its length when it was accepted, nothing while it is incomplete.
+/// What became of a request.
+pub(super) enum Answer {
+    /// More of it has to come.
+    Incomplete,
+    /// It was accepted.
+    Upgraded {
+        /// Its bytes.
+        length: usize,
+    },
+    /// It asks for a page: the head of the answer is sent, this is its body.
+    Page(Body),
+}
+
+/// Answers a request that has come so far.
 pub(super) fn answer(
     settings: &WebSocketSettings,
+    pages: Option<&StaticPages>,
     request: &[u8],
     reply: &mut Vec<u8>,
-) -> Result<Option<usize>, LayerError> {
+) -> Result<Answer, LayerError> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = Request::new(&mut headers);
     let outcome = match parsed.parse(request) {
-        Ok(Status::Partial) if request.len() <= settings.max_header_bytes => return Ok(None),
+        Ok(Status::Partial) if request.len() <= settings.max_header_bytes => {
+            return Ok(Answer::Incomplete);
+        }
         Ok(Status::Complete(length)) if length <= settings.max_header_bytes => {
+            if let Some(pages) = pages.filter(|_| !asks_for_upgrade(&parsed)) {
+                return Ok(Answer::Page(send_page(pages, &parsed, reply)));
+            }
             check(settings, &parsed).map(|accepted| (length, accepted))
         }
         Ok(_) => Err(refusal(
@@ -72,7 +100,7 @@ pub(super) fn answer(
     match outcome {
         Ok((length, accepted)) => {
             accepted.write(reply);
-            Ok(Some(length))
+            Ok(Answer::Upgraded { length })
         }
         Err(refusal) => {
             refusal.write(reply);
@@ -102,7 +130,7 @@ fn check(settings: &WebSocketSettings, request: &Request<'_, '_>) -> Result<Acce
             format!("no WebSocket at {path:?}"),
         ));
     }
-    if !has_token(request, "upgrade", "websocket") || !has_token(request, "connection", "upgrade") {
+    if !asks_for_upgrade(request) {
         let text = "this address speaks MQTT over WebSocket, and the request asks for no upgrade";
         return Err(Refusal {
             header: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
@@ -154,6 +182,45 @@ fn check(settings: &WebSocketSettings, request: &Request<'_, '_>) -> Result<Acce
         accept: BASE64.encode(hash.finalize()),
         protocol,
     })
+}
+
+fn asks_for_upgrade(request: &Request<'_, '_>) -> bool {
+    has_token(request, "upgrade", "websocket") && has_token(request, "connection", "upgrade")
+}
+
+/// Writes the head of the answer to a request for a page.
+fn send_page(pages: &StaticPages, request: &Request<'_, '_>, reply: &mut Vec<u8>) -> Body {
+    let path = request.path.unwrap_or_default();
+    let path = path.split_once(['?', '#']).map_or(path, |(path, _)| path);
+    let found = match request.method {
+        Some("GET" | "HEAD") => {
+            let page = pages.find(path);
+            page.ok_or_else(|| refusal("404 Not Found", format!("there is no page {path:?}")))
+        }
+        _ => Err(Refusal {
+            header: "Allow: GET, HEAD\r\n",
+            ..refusal("405 Method Not Allowed", "pages can be read only")
+        }),
+    };
+    let page = match found {
+        Ok(page) => page,
+        Err(refusal) => {
+            refusal.write(reply);
+            return Body::nothing();
+        }
+    };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-cache\r\n\
+         X-Content-Type-Options: nosniff\r\n\r\n",
+        page.content_type,
+        page.bytes.len()
+    );
+    reply.extend_from_slice(head.as_bytes());
+    if request.method == Some("HEAD") {
+        Body::nothing()
+    } else {
+        Body::of(page)
+    }
 }
 
 fn refusal(status: &'static str, text: impl Into<String>) -> Refusal {

@@ -202,6 +202,36 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         Section::Listener,
+        "ws_static_folder",
+        Kind::Path,
+        "",
+        "Folder whose files a `ws` or `wss` listener answers with to requests that ask for no WebSocket, so that a page and the MQTT that it \
+         speaks share a port and a certificate; `index.html` stands for its folder. The files are kept in memory, and read again when \
+         one of them changes (`watch_files` in [broker]) or at SIGHUP. Files whose names begin with a dot are left out. There is no \
+         access control: whoever reaches the port may read them.",
+        Access::Listener {
+            get: |listener| path(listener.ways.web_socket.static_folder.as_ref()),
+            set: |listener, value| listener.ways.web_socket.static_folder = into_path(value),
+        },
+    ),
+    key(
+        Section::Listener,
+        "ws_static_max_bytes",
+        Kind::Integer {
+            min: 1,
+            max: 1_073_741_824,
+        },
+        "bytes",
+        "What the files of `ws_static_folder` may have together.",
+        Access::Listener {
+            get: |listener| Value::Integer(listener.ways.web_socket.static_max_bytes),
+            set: |listener, value| {
+                listener.ways.web_socket.static_max_bytes = value.narrow::<u32>().into();
+            },
+        },
+    ),
+    key(
+        Section::Listener,
         "trusted_proxies",
         Kind::Ranges,
         "",
@@ -337,6 +367,8 @@ mod tests {
             ws_paths = ["/x"]
             ws_origins = ["https://o"]
             ws_max_header_bytes = 1024
+            ws_static_folder = "site"
+            ws_static_max_bytes = 2048
             trusted_proxies = ["10.0.0.0/8", "::1"]
             proxy_tls_identity = true
             handshake_timeout_secs = 3
@@ -351,7 +383,7 @@ mod tests {
             format!("{:?} {:?}", settings.tls, settings.web_socket),
             "TlsSettings { cert_files: [\"a.pem\", \"b.pem\"], key_files: [\"a.key\", \"b.key\"], client_certificate: Required, \
              client_ca_file: Some(\"ca.pem\"), crl_file: Some(\"crl.pem\"), min_version: V13, alpn: [\"mqtt\"] } \
-             WebSocketSettings { paths: [\"/x\"], origins: [\"https://o\"], max_header_bytes: 1024 }"
+             WebSocketSettings { paths: [\"/x\"], origins: [\"https://o\"], max_header_bytes: 1024, static_folder: Some(\"site\"), static_max_bytes: 2048 }"
         );
         let proxies = settings.trusted_proxies.expect("set");
         let proxies: Vec<_> = proxies.iter().map(ToString::to_string).collect();

@@ -169,6 +169,7 @@ fn failure(error: &StartError) -> Failure {
         | StartError::TooManyListeners { .. }
         | StartError::DuplicateListener { .. }
         | StartError::Certificates { .. }
+        | StartError::Pages { .. }
         | StartError::Handler(_)
         | StartError::OpenToAll { .. } => Status::Usage,
     };

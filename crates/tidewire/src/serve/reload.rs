@@ -5,12 +5,16 @@ use super::startup::Plan;
 use crate::config::{Config, Listener};
 use crate::logs::FilterSwitch;
 use std::path::{Path, PathBuf};
-use tidewire_broker::{BrokerHandle, CertificateReload};
+use tidewire_broker::{BrokerHandle, CertificateReload, PagesReload};
+
+/// Files and folders of pages that are watched; for more, there is SIGHUP.
+const WATCHED_PAGES_MAX: usize = 1000;
 
 /// SIGHUP.
 pub(super) fn all(plan: &Plan, logs: &FilterSwitch, handle: &BrokerHandle) {
     configuration(plan, logs);
     certificates("SIGHUP", handle.reload_certificates());
+    pages("SIGHUP", handle);
     access::reload("SIGHUP", &plan.config, handle);
 }
 
@@ -19,6 +23,7 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listeners.iter().flat_map(certificate_files);
     let access = access::files(config);
     let mut files: Vec<PathBuf> = listeners.chain(access).map(Path::to_owned).collect();
+    files.extend(page_folders(config).flat_map(contents));
     files.sort_unstable();
     files.dedup();
     files
@@ -36,6 +41,9 @@ pub(super) fn changed(config: &Config, handle: &BrokerHandle, changed: &[PathBuf
     if !concerned.is_empty() {
         certificates("changed", handle.reload_certificates_of(&concerned));
     }
+    if page_folders(config).any(|folder| changed.iter().any(|file| file.starts_with(folder))) {
+        pages("changed", handle);
+    }
     if access::files(config).any(is_changed) {
         access::reload("changed", config, handle);
     }
@@ -51,6 +59,37 @@ fn certificate_files(listener: &Listener) -> impl Iterator<Item = &Path> {
         .chain(more)
         .filter(move |_| encrypted)
         .map(PathBuf::as_path)
+}
+
+/// The folders of pages.
+fn page_folders(config: &Config) -> impl Iterator<Item = &Path> {
+    let listeners = config.listeners.iter();
+    let served = listeners.filter(|listener| listener.url.scheme().is_web_socket());
+    served.filter_map(|listener| listener.ways.web_socket.static_folder.as_deref())
+}
+
+/// A folder, the folders below it, whose own stamps tell of new files, and all that is in them.
+fn contents(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let mut at = 0;
+    while let Some(path) = found.get(at).cloned() {
+        at += 1;
+        if let Ok(entries) = std::fs::read_dir(&path)
+            && found.len() < WATCHED_PAGES_MAX
+        {
+            found.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+        }
+    }
+    found
+}
+
+fn pages(why: &str, handle: &BrokerHandle) {
+    for PagesReload { listener, result } in handle.reload_pages() {
+        match result {
+            Ok(()) => tracing::info!(%listener, "{why}: pages read again"),
+            Err(error) => tracing::error!(%listener, %error, "{why}: the pages stay as they were"),
+        }
+    }
 }
 
 fn certificates(why: &str, reloads: Vec<CertificateReload>) {
