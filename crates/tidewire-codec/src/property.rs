@@ -279,7 +279,7 @@ macro_rules! properties {
             }
 
             /// The value, if it is a number.
-            pub(crate) fn number(&self) -> Option<u32> {
+            pub fn number(&self) -> Option<u32> {
                 match self {
                     $( Property::$name(value) => number!($wire, value), )*
                     Property::UserProperty(..) => None,

@@ -28,6 +28,8 @@ pub(crate) struct ChainDecider {
     reader: ChainReader,
     /// The number of changes that the core has been told of.
     watched: Option<u64>,
+    /// What happened in this turn and is still to be told.
+    held: Vec<Notice>,
 }
 
 /// What is said about one message.
@@ -45,6 +47,7 @@ impl Decider {
             reader: extension.chain.reader(),
             extension: Arc::clone(extension),
             watched: None,
+            held: Vec::new(),
         })
     }
 
@@ -69,14 +72,7 @@ impl Decider {
             return None;
         };
         let client = chain.extension.client(who.peer);
-        if let Some(origin) = who.origin {
-            client.introduce(About {
-                client_id: origin.client_id.clone(),
-                username: None,
-                version: Some(who.version),
-            });
-            client.identify(origin.principal.clone());
-        }
+        introduce(&client, &who);
         Some(client)
     }
 
@@ -158,7 +154,10 @@ impl Decider {
     /// Tells the observing handlers what happened, if any of them wants to know.
     pub(crate) fn observe(&mut self, event: &Event) {
         if let Self::Chain(ChainDecider {
-            extension, reader, ..
+            extension,
+            reader,
+            held,
+            ..
         }) = self
         {
             let (listener, name) = notice::address(event);
@@ -167,7 +166,16 @@ impl Decider {
                 return;
             }
             if reader.snapshot().handles(listener, name) {
-                extension.notify_of(event);
+                held.push(notice::notice(event));
+            }
+        }
+    }
+
+    /// Passes on what happened in this turn. Not before: a handler that publishes in answer to a subscription is to find it.
+    pub(crate) fn tell(&mut self) {
+        if let Self::Chain(chain) = self {
+            for notice in chain.held.drain(..) {
+                chain.extension.notify_of(notice);
             }
         }
     }
@@ -278,6 +286,18 @@ impl ChainDecider {
                 .known_as(&client_id, principal)
                 .deliver(&message, qos, retain, expiry_secs),
         }
+    }
+}
+
+/// Tells handlers' view of a connection what the core knows of it.
+pub(crate) fn introduce(client: &Client, who: &Identity<'_>) {
+    if let Some(origin) = who.origin {
+        client.introduce(About {
+            client_id: origin.client_id.clone(),
+            username: None,
+            version: Some(who.version),
+        });
+        client.identify(origin.principal.clone());
     }
 }
 

@@ -18,13 +18,13 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tidewire_core::{Authentication, CertificateFacts, Event as CoreEvent, Origin, PeerFacts};
+use tidewire_core::{Authentication, CertificateFacts, Origin, PeerFacts};
 use tidewire_handler::{
     About, Certificate, Chain, Client, Event, Events, HandlerId, HandlerRow, ListenerChange,
     Notice, RegisterError, Registration, ServerChange, Snapshot,
 };
 
-pub(crate) use decider::Decider;
+pub(crate) use decider::{Decider, introduce};
 pub(crate) use frames::Frames;
 pub(crate) use matters::watch;
 use notices::Notices;
@@ -231,8 +231,8 @@ impl Extension {
     }
 
     /// Tells the observing handlers of what the core reports.
-    pub(crate) fn notify_of(&self, event: &CoreEvent) {
-        self.notices.send(notice::notice(event));
+    pub(crate) fn notify_of(&self, notice: Notice) {
+        self.notices.send(notice);
     }
 }
 

@@ -4,9 +4,14 @@
 //! - [`ClientCertificate`]: the name in a TLS certificate.
 //! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset. [`TomlRules`]: the same from TOML, with
 //!   groups, addresses and listeners.
+//! - `LuaHandler` (feature `lua`): a script.
 
 mod acl_rules;
 mod client_certificate;
+#[cfg(feature = "foreign")]
+mod foreign;
+#[cfg(feature = "lua")]
+mod lua;
 mod password_file;
 mod password_record;
 mod patterns;
@@ -14,6 +19,8 @@ mod toml_rules;
 
 pub use acl_rules::{AclError, AclRules, Verdict};
 pub use client_certificate::{CertificateIdentity, CertificatePassword, ClientCertificate};
+#[cfg(feature = "lua")]
+pub use lua::{LuaHandler, LuaHandlerError, LuaSettings};
 pub use password_file::{PasswordFile, PasswordFileError};
 pub use password_record::{HashAlgorithm, PasswordRecord, RecordError};
 pub use toml_rules::{Access, TomlRules, TomlRulesError, Wish};

@@ -2,7 +2,7 @@
 
 use crate::driver::Driver;
 use crate::events;
-use crate::extend::Frames;
+use crate::extend::{Frames, introduce};
 use crate::request::{Awaiting, SessionsReply};
 use crate::worker::Worker;
 use crate::worker::accept::ListenerGauge;
@@ -174,8 +174,13 @@ impl<D: Driver> Worker<D> {
     /// What handlers know of a connection; if they were added after it had come, what the core knows of it.
     fn client_of(&mut self, key: ConnKey) -> Option<Arc<Client>> {
         let link = self.links.get_mut(key)?;
-        if link.client.is_none() {
-            link.client = self.decider.acquaintance(self.core.who_is(key)?);
+        match &link.client {
+            None => link.client = self.decider.acquaintance(self.core.who_is(key)?),
+            // Nobody was asked about its CONNECT, so nobody has introduced it.
+            Some(client) if client.client_id().is_empty() => {
+                introduce(client, &self.core.who_is(key)?);
+            }
+            Some(_) => {}
         }
         link.client.clone()
     }

@@ -45,6 +45,7 @@ impl<D: Driver> Worker<D> {
     /// woken here; whoever gets little is left to [`Worker::little_mail`].
     pub(crate) fn ship(&mut self) {
         self.interest.publish();
+        self.decider.tell();
         while let Some((to, batch)) = self.core.take_mail() {
             let index = usize::from(to.0);
             let Some(mailbox) = self.mailboxes.get(index) else {
