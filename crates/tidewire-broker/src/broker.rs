@@ -8,7 +8,7 @@ use crate::ending::{ShutdownReport, WorkerFailure};
 use crate::events::LOG;
 use crate::handle::{Access, BrokerHandle};
 use crate::settings::Settings;
-use crate::start::{Guards, StartError, start};
+use crate::start::{Guards, Plan, StartError, start};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +69,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`] says which setting is wrong and what to do.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        start(settings, Guards::Nobody, &BrokerHandle::early())
+        start(settings, Plan::new(Guards::Nobody))
     }
 
     /// As [`Broker::start`], with somebody who decides: who may connect, publish and subscribe is asked of the worker's
@@ -78,11 +78,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`].
     pub fn start_with(settings: &Settings, answerers: Answerers<'_>) -> Result<Self, StartError> {
-        start(
-            settings,
-            Guards::Answerers(answerers),
-            &BrokerHandle::early(),
-        )
+        start(settings, Plan::new(Guards::Answerers(answerers)))
     }
 
     /// A broker in the making: settings, listeners and handlers, one after the other.

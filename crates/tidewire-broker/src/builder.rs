@@ -3,10 +3,12 @@
 use crate::broker::Broker;
 use crate::handle::BrokerHandle;
 use crate::settings::{ListenerSettings, Settings};
-use crate::start::{Guards, StartError, start};
+use crate::start::{Guards, Plan, StartError, start};
 use std::fmt;
-use tidewire_handler::{Events, Handler, Registration};
+use std::sync::Arc;
+use tidewire_handler::{Controller, Events, Handler, Registration};
 use tidewire_net::ListenUrl;
+use tokio::runtime::Handle;
 
 /// Settings, listeners and handlers of a broker that is about to start.
 ///
@@ -39,6 +41,8 @@ pub struct BrokerBuilder {
     settings: Settings,
     handlers: Vec<Prepared>,
     later: Option<Events>,
+    controllers: Vec<(Box<str>, Arc<dyn Controller>)>,
+    runtime: Option<Handle>,
 }
 
 /// A handler that is there, or one that is made when there is a handle for it.
@@ -76,6 +80,24 @@ impl BrokerBuilder {
     #[must_use]
     pub fn listener(mut self, listener: ListenerSettings) -> Self {
         self.settings.listeners.push(listener);
+        self
+    }
+
+    /// Adds a raw listener: no broker behind it, but a controller that is given each packet. Limits, versions, TLS and WebSocket are
+    /// as for any listener; who may come in is the controller's to decide, so an address beyond this machine needs
+    /// `allow_anonymous`.
+    #[must_use]
+    pub fn raw_listener(mut self, listener: ListenerSettings, controller: impl Controller) -> Self {
+        let name = listener.name.clone();
+        self.controllers.push((name, Arc::new(controller)));
+        self.listener(listener)
+    }
+
+    /// Handlers and controllers that need time wait in this runtime, which has to live as long as the broker; without one the
+    /// broker has its own.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
         self
     }
 
@@ -138,7 +160,13 @@ impl BrokerBuilder {
             (true, None) => Guards::Nobody,
             (_, later) => Guards::Handlers(handlers, later.unwrap_or_default()),
         };
-        start(&self.settings, guards, &handle)
+        let plan = Plan {
+            early: handle,
+            controllers: self.controllers,
+            runtime: self.runtime,
+            ..Plan::new(guards)
+        };
+        start(&self.settings, plan)
     }
 }
 

@@ -169,6 +169,7 @@ mod tests {
     use crate::settings::Settings;
     use crate::simulated::{Pieces, SimWorld};
     use crate::start::{Guard, seat};
+    use crate::worker::Controllers;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -202,7 +203,9 @@ mod tests {
             };
             let mailboxes: super::Mailboxes<_> = rung.iter().map(bell).collect();
             let drivers = (0..2).map(|worker| world.driver(worker)).collect();
-            let workers = seat(&settings, 2, 1, &mailboxes, drivers, &mut Guard::Nobody);
+            let nobody = (&Controllers::default(), None);
+            let mut guard = Guard::Nobody;
+            let workers = seat((&settings, 2, 1), &mailboxes, drivers, &mut guard, nobody);
             Self {
                 world,
                 crew: Crew::new(mailboxes, workers),

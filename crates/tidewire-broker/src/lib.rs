@@ -50,6 +50,7 @@ mod mailbox;
 mod request;
 mod server;
 mod settings;
+mod side;
 pub mod simulated;
 mod start;
 mod subscription;

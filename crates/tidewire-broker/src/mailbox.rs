@@ -7,7 +7,7 @@ use crate::worker::Handover;
 use crossbeam_queue::SegQueue;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use tidewire_core::{Answer, Batch, ConnKey, Stats, Ticket, WorkerId};
-use tidewire_handler::Denial;
+use tidewire_handler::{Bell, Denial};
 
 /// One piece of mail; small, as the queue holds it by value.
 pub(crate) enum Mail<T> {
@@ -28,6 +28,8 @@ pub(crate) enum Mail<T> {
         conn: ConnKey,
         refused: Option<Box<Denial>>,
     },
+    /// A raw connection's owner wants something of it.
+    Bell { conn: ConnKey, bell: Bell },
     /// The rest of the process wants something.
     Request(Box<Request>),
     /// Worker 0 adds up the figures for `$SYS`.

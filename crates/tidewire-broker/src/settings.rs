@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidewire_codec::Version;
 use tidewire_core::{
-    Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy, Watch, WorkerId,
+    Authentication, Authorization, Config, Limits, ListenerPolicy, Mode, SharedStrategy, Watch,
+    WorkerId,
 };
 use tidewire_net::{AddressRange, ListenUrl, TcpOptions, TlsSettings, WebSocketSettings};
 
@@ -158,7 +159,9 @@ impl ListenerSettings {
 
     fn policy(&self, (authentication, authorization): Deciding) -> ListenerPolicy {
         ListenerPolicy {
+            // What is not said here depends on who serves it.
             watch: Watch::NONE,
+            mode: Mode::Broker,
             name: self.name.clone(),
             authentication,
             authorization,

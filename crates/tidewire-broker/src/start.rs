@@ -12,8 +12,9 @@ use crate::handle::{Access, BrokerHandle};
 use crate::interest::InterestView;
 use crate::mailbox::{Mail, Mailbox};
 use crate::settings::{ANSWERER_DECIDES, Deciding, ListenerSettings, NOBODY_DECIDES, Settings};
+use crate::side::Side;
 use crate::sys::SysTopics;
-use crate::worker::{Worker, WorkerParts, gauges};
+use crate::worker::{Controllers, Worker, WorkerParts, gauges};
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -22,11 +23,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use tidewire_core::{Authorization, Core, MAX_WORKERS, Time, WorkerId};
-use tidewire_handler::{Events, Registration};
+use tidewire_core::{Authorization, Core, MAX_WORKERS, Mode, Time, WorkerId};
+use tidewire_handler::{Controller, Events, Registration};
 #[cfg(unix)]
 use tidewire_net::LocalBindError;
 use tidewire_net::{BindError, ListenUrl, MaterialError, PagesError};
+use tokio::runtime::Handle;
 
 /// Why a broker could not start. Nothing is left running then.
 #[derive(Debug)]
@@ -107,6 +109,47 @@ pub(crate) enum Guard<'a> {
     Handlers(Arc<Extension>),
 }
 
+/// What a broker is started with besides its settings.
+pub(crate) struct Plan<'a> {
+    pub(crate) guards: Guards<'a>,
+    /// What the handlers have been given to steer the broker.
+    pub(crate) early: BrokerHandle,
+    /// Who serves which raw listener, by name.
+    pub(crate) controllers: Vec<(Box<str>, Arc<dyn Controller>)>,
+    /// The application's runtime, if handlers are to wait there.
+    pub(crate) runtime: Option<Handle>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(guards: Guards<'a>) -> Self {
+        Self {
+            guards,
+            early: BrokerHandle::early(),
+            controllers: Vec::new(),
+            runtime: None,
+        }
+    }
+
+    /// What waiting handlers and controllers need, if there are any.
+    fn side(&mut self) -> io::Result<Option<Arc<Side>>> {
+        let wanted = matches!(self.guards, Guards::Handlers(..)) || !self.controllers.is_empty();
+        let runtime = self.runtime.take();
+        wanted
+            .then(|| Side::start(runtime).map(Arc::new))
+            .transpose()
+    }
+
+    /// The controllers of all listeners, by index.
+    fn controllers(&self, settings: &Settings) -> Controllers {
+        let of = |(name, _): (&str, usize)| {
+            let mut controllers = self.controllers.iter();
+            let found = controllers.find(|(listener, _)| **listener == *name);
+            found.map(|(_, controller)| Arc::clone(controller))
+        };
+        settings.policies().map(of).collect()
+    }
+}
+
 /// Who shall decide, before anything has been started for it.
 pub(crate) enum Guards<'a> {
     Nobody,
@@ -120,11 +163,15 @@ impl<'a> Guards<'a> {
         self,
         settings: &Settings,
         resolved: &[Vec<SocketAddr>],
+        side: Option<&Arc<Side>>,
     ) -> Result<Guard<'a>, StartError> {
         let (handlers, later) = match self {
             Self::Nobody => return Ok(Guard::Nobody),
             Self::Answerers(answerers) => return Ok(Guard::Answerers(answerers)),
             Self::Handlers(handlers, later) => (handlers, later),
+        };
+        let Some(side) = side else {
+            return Ok(Guard::Nobody);
         };
         let reach = |addresses: &Vec<SocketAddr>| {
             if addresses.iter().all(|address| address.ip().is_loopback()) {
@@ -135,7 +182,7 @@ impl<'a> Guards<'a> {
         };
         // Pipes come last.
         let reaches: Vec<Reach> = resolved.iter().map(reach).chain([Reach::Inside]).collect();
-        match Extension::start(settings, handlers, later, &reaches) {
+        match Extension::start(settings, handlers, later, &reaches, Arc::clone(side)) {
             Ok(extension) => Ok(Guard::Handlers(extension)),
             Err(ExtensionError::Rejected(rejected)) => Err(StartError::Handler(rejected)),
             Err(ExtensionError::System(error)) => Err(StartError::System(error)),
@@ -185,16 +232,14 @@ struct Bound {
 }
 
 /// Opens all listeners, then starts all workers.
-pub(crate) fn start(
-    settings: &Settings,
-    guards: Guards<'_>,
-    early: &BrokerHandle,
-) -> Result<Broker, StartError> {
+pub(crate) fn start(settings: &Settings, mut plan: Plan<'_>) -> Result<Broker, StartError> {
     let count = settings.worker_count();
     let workers = check_names(settings, count)?;
     let mut bound_to = BoundTo::default();
     let resolved = resolve_all(&settings.listeners)?;
-    let mut guard = guards.stand(settings, &resolved)?;
+    let side = plan.side().map_err(StartError::System)?;
+    let controllers = plan.controllers(settings);
+    let mut guard = plan.guards.stand(settings, &resolved, side.as_ref())?;
     check_guarded(settings, &resolved, &guard)?;
     let bound = bind_all(&settings.listeners, resolved, &mut bound_to)?;
     let entrances = bound.iter().filter_map(|bound| bound.entrance.clone());
@@ -216,7 +261,13 @@ pub(crate) fn start(
     drop(bound);
     let crew = Arc::new(Crew::new(
         Arc::clone(&mailboxes),
-        seat(settings, workers, seed, &mailboxes, drivers, &mut guard),
+        seat(
+            (settings, workers, seed),
+            &mailboxes,
+            drivers,
+            &mut guard,
+            (&controllers, side.as_ref()),
+        ),
     ));
     let ending = Arc::new(Ending::new(count));
     let access = Access {
@@ -232,18 +283,17 @@ pub(crate) fn start(
         entrances,
     };
     let access = Arc::new(access);
-    early.bind(&access);
+    plan.early.bind(&access);
     Broker::run(&crew, pollers, &access, bound_to).map_err(StartError::System)
 }
 
 /// Makes the workers of a broker, whatever drives them.
 pub(crate) fn seat<D: Driver>(
-    settings: &Settings,
-    workers: u16,
-    seed: u64,
+    (settings, workers, seed): (&Settings, u16, u64),
     mailboxes: &Mailboxes<D::Transport>,
     drivers: Vec<D>,
     guard: &mut Guard<'_>,
+    (controllers, side): (&Controllers, Option<&Arc<Side>>),
 ) -> Vec<Worker<D>> {
     let views = InterestView::for_workers(workers.into(), seed);
     let gauges = gauges(settings.policies());
@@ -254,16 +304,23 @@ pub(crate) fn seat<D: Driver>(
         } else {
             0
         };
+        let deciding = |listener| guard.deciding(listener);
+        let mut config = settings.core_config(id, workers, seed, &deciding);
+        for (policy, controller) in config.listeners.iter_mut().zip(controllers.iter()) {
+            if controller.is_some() {
+                policy.mode = Mode::Raw;
+            }
+        }
         Worker::new(WorkerParts {
             id,
-            core: Core::new(
-                settings.core_config(id, workers, seed, &|listener| guard.deciding(listener)),
-            ),
+            core: Core::new(config),
             sys: (sys_interval_secs > 0).then(|| SysTopics::new(driver.now(), sys_interval_secs)),
             driver,
             interest,
             mailboxes: Arc::clone(mailboxes),
             decider: guard.decider(id),
+            controllers: Arc::clone(controllers),
+            side: side.cloned(),
             gauges: Arc::clone(&gauges),
             close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
             max_mailbox_bytes: settings

@@ -48,6 +48,8 @@ pub(crate) enum Matter {
     ReAuthenticate,
     /// PUBLISH frames that wait in the connection's unused bytes.
     Consultation,
+    /// A packet on a raw listener; with DISCONNECT the connection ends behind the reply.
+    Raw { farewell: Option<ReasonCode> },
     /// A PUBLISH.
     Publish {
         message: Message,
@@ -141,6 +143,7 @@ impl Core {
         match what {
             Matter::Will { .. } | Matter::Delivery { .. } => {}
             Matter::Consultation => self.on_verdict(key, answer),
+            Matter::Raw { farewell } => self.on_reply(interest, key, farewell, answer),
             Matter::Connect => self.on_connect_answer(interest, key, answer),
             Matter::ReAuthenticate => self.on_reauthentication_answer(interest, key, answer),
             Matter::Publish { message, received } => {
@@ -169,6 +172,7 @@ impl Core {
         let conn = pending.conn;
         let version = self.conns.get(conn).map(|conn| conn.version);
         let untold = match pending.what {
+            Matter::Raw { .. } => true,
             Matter::Publish { .. } | Matter::Consultation => {
                 version.is_some_and(|version| !version.is_v5())
             }

@@ -17,6 +17,13 @@ impl Core {
         match command {
             Command::Publish(publish) => self.publish_for_server(interest, &publish),
             Command::Forward(publish) => self.forward(interest, &publish),
+            Command::Push { conn, packet } => {
+                self.push_packet(conn, &packet);
+            }
+            Command::Close { conn, reason } => {
+                let reason = sayable(reason, PacketType::Disconnect);
+                self.fail_from(interest, conn, Failure::new(reason, "closed by the server"));
+            }
             Command::Kick { ticket, client_id } => {
                 let failure = Failure::new(
                     ReasonCode::AdministrativeAction,

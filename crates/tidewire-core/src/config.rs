@@ -42,6 +42,8 @@ impl Default for Config {
 pub struct ListenerPolicy {
     /// The listener's name in logs and answers.
     pub name: Box<str>,
+    /// Whether the broker or a controller serves it.
+    pub mode: Mode,
     /// Who decides about a CONNECT.
     pub authentication: Authentication,
     /// Who decides about a PUBLISH or a SUBSCRIBE.
@@ -58,6 +60,7 @@ impl Default for ListenerPolicy {
     fn default() -> Self {
         Self {
             name: "mqtt".into(),
+            mode: Mode::Broker,
             authentication: Authentication::Anonymous,
             authorization: Authorization::AllowAll,
             watch: Watch::NONE,
@@ -65,6 +68,16 @@ impl Default for ListenerPolicy {
             response_information: None,
         }
     }
+}
+
+/// What stands behind a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// The broker: sessions, subscriptions, messages.
+    Broker,
+    /// A controller, which is asked [`Question::Raw`](crate::Question::Raw) about each packet. Authentication, authorisation and watching do
+    /// not apply.
+    Raw,
 }
 
 /// Who decides about a CONNECT.

@@ -69,6 +69,8 @@ pub(crate) enum Phase {
     Authenticating(Box<Admission>),
     /// Attached to a session.
     Live,
+    /// A controller's: CONNECT has come.
+    Raw { client_id: Box<str> },
     /// The core is done with it: input is ignored, output is flushed.
     Closing,
 }
@@ -105,6 +107,11 @@ impl Conn {
 
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live)
+    }
+
+    /// Whether it is admitted: to a session, or to a controller.
+    pub(crate) fn is_in(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Raw { .. })
     }
 
     /// Bytes that wait for the transport.

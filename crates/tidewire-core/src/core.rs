@@ -225,7 +225,7 @@ impl Core {
     pub fn collect_limit(&self, key: ConnKey) -> u32 {
         let limits = &self.config.limits;
         match self.conns.get(key).map(|conn| &conn.phase) {
-            Some(Phase::Live) => limits.max_packet_size_bytes,
+            Some(Phase::Live | Phase::Raw { .. }) => limits.max_packet_size_bytes,
             _ => limits.max_connect_packet_size_bytes,
         }
     }
@@ -324,7 +324,7 @@ impl Core {
         let limit = match conn.phase {
             // Whatever follows the end of a connection is not processed [5.0 MQTT-3.14.4-1].
             Phase::Closing => return Ok(bytes.len()),
-            Phase::Live => self.config.limits.max_packet_size_bytes,
+            Phase::Live | Phase::Raw { .. } => self.config.limits.max_packet_size_bytes,
             // What stands behind a CONNECT that is being decided about will be a live connection's.
             Phase::Authenticating(_) if conn.gate.is_some() => {
                 self.config.limits.max_packet_size_bytes
@@ -341,7 +341,7 @@ impl Core {
             return Ok(0);
         }
         // Whoever asks and does not read the answers is not heard either; nor does it count as a sign of life.
-        if conn.out.len() > self.config.limits.max_outbound_bytes as usize && conn.is_live() {
+        if conn.out.len() > self.config.limits.max_outbound_bytes as usize && conn.is_in() {
             conn.choked = true;
             return Ok(0);
         }

@@ -41,6 +41,7 @@ impl Core {
         match conn.phase {
             Phase::Closing => {}
             Phase::Live => self.depart(interest, key, Departure::ByServer(failure)),
+            Phase::Raw { .. } => self.end_raw(key, Departure::ByServer(failure)),
             // MQTT 3.1.1 has no code for it and MQTT 5 makes it optional: a peer that never spoke MQTT gets no answer.
             Phase::Opened => {
                 self.report_refused(key, None, &failure);
@@ -57,6 +58,7 @@ impl Core {
         };
         match conn.phase {
             Phase::Live => self.depart(interest, key, Departure::Lost(end)),
+            Phase::Raw { .. } => self.end_raw(key, Departure::Lost(end)),
             Phase::Opened | Phase::Authenticating(_) => {
                 let text = "connection ended before CONNECT was complete";
                 self.report_refused(key, None, &Failure::new(ReasonCode::UnspecifiedError, text));
@@ -190,7 +192,7 @@ impl Core {
         }
     }
 
-    fn say_goodbye(&mut self, key: ConnKey, departure: &Departure) {
+    pub(crate) fn say_goodbye(&mut self, key: ConnKey, departure: &Departure) {
         let (reason, text) = match departure {
             Departure::ByServer(failure) => (failure.reason, &*failure.text),
             Departure::TakenOver { .. } => (
@@ -270,7 +272,7 @@ fn settle_will(session: &mut crate::session::Session, departure: &Departure) -> 
     true
 }
 
-fn cause_of(departure: Departure) -> DisconnectCause {
+pub(crate) fn cause_of(departure: Departure) -> DisconnectCause {
     match departure {
         Departure::ByClient { reason } => DisconnectCause::ByClient { reason },
         Departure::ByServer(Failure { reason, text }) => DisconnectCause::ByServer { reason, text },

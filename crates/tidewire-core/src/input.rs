@@ -161,6 +161,20 @@ pub enum Command {
     },
     /// Publish a whole packet with the server as origin, properties included; packet identifier and DUP are not looked at.
     Forward(Box<Publish<'static>>),
+    /// Send a packet to one connection, if there is room for it.
+    Push {
+        /// Which connection.
+        conn: ConnKey,
+        /// The packet.
+        packet: Box<Packet<'static>>,
+    },
+    /// Close one connection, behind what is queued for it.
+    Close {
+        /// Which connection.
+        conn: ConnKey,
+        /// The reason that an MQTT 5 client is told.
+        reason: ReasonCode,
+    },
     /// Send a packet to a client, whatever it is; the reply is [`Reply::Sent`](crate::Reply::Sent).
     Send {
         /// Names the reply.
@@ -218,7 +232,12 @@ impl Command {
             | Self::Inspect { ticket, .. }
             | Self::Kick { ticket, .. }
             | Self::ListSessions { ticket, .. } => *ticket = name,
-            Self::Publish(_) | Self::Forward(_) | Self::Watch { .. } | Self::Shutdown => {}
+            Self::Publish(_)
+            | Self::Forward(_)
+            | Self::Push { .. }
+            | Self::Close { .. }
+            | Self::Watch { .. }
+            | Self::Shutdown => {}
         }
         self
     }

@@ -60,6 +60,7 @@ mod packets;
 mod post;
 mod publish;
 mod qos2_ids;
+mod raw;
 mod report;
 mod retained;
 pub mod route;
@@ -79,7 +80,9 @@ mod wills;
 
 pub use crate::core::{Core, Identity};
 pub use admission::{Admission, CertificateFacts, PeerFacts, TlsFacts, WayFacts};
-pub use config::{Authentication, Authorization, Config, Limits, ListenerPolicy, SharedStrategy};
+pub use config::{
+    Authentication, Authorization, Config, Limits, ListenerPolicy, Mode, SharedStrategy,
+};
 pub use event::{DisconnectCause, DropReason, Event, SessionEnd};
 pub use input::{Answer, Authenticated, Command, Input, Next, ServerPublish, TransportEnd};
 pub use keys::{ConnKey, MAX_WORKERS, SessionAddress, SessionKey, Ticket, WorkerId, WorkerSet};

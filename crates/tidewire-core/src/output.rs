@@ -7,7 +7,7 @@ use crate::message::Message;
 use crate::route::interest::InterestChange;
 use std::sync::Arc;
 use tidewire_codec::{
-    Connect, Qos, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version,
+    Connect, Packet, Qos, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
 
 /// One thing to do. Drained with [`Core::poll_output`](crate::Core::poll_output) after each input, in order.
@@ -132,6 +132,14 @@ pub enum Question {
         principal: Option<Arc<str>>,
         /// The packet.
         packet: Box<Unsubscribe<'static>>,
+    },
+    /// A packet came on a raw listener: what is the reply? [`Answer::Reply`](crate::Answer::Reply), or
+    /// [`Answer::Allowed`](crate::Answer::Allowed) for none.
+    Raw {
+        /// Whose connection.
+        conn: ConnKey,
+        /// The packet.
+        packet: Box<Packet<'static>>,
     },
     /// Does this message go to this client as it is? A question about a delivery holds the client's further deliveries, not
     /// its input.

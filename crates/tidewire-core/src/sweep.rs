@@ -31,7 +31,7 @@ impl Core {
                 let phase = self.conns.get(key).map(|conn| &conn.phase);
                 matches!(phase, Some(Phase::Opened | Phase::Authenticating(_)))
             }
-            Timer::KeepAlive(key) => self.conns.get(key).is_some_and(|conn| conn.is_live()),
+            Timer::KeepAlive(key) => self.conns.get(key).is_some_and(|conn| conn.is_in()),
             Timer::ScanTurn | Timer::PauseEnds => true,
             Timer::Answer(ticket) => self.asks.is_pending(ticket),
             Timer::SessionEnds(key) => self

@@ -51,7 +51,7 @@ impl Core {
             // The answer to the question is waited for, not the client: that has its own deadline.
             Phase::Authenticating(_) if conn.gate.is_some() => return,
             Phase::Authenticating(_) => "no AUTH within connect_timeout_secs",
-            Phase::Live | Phase::Closing => return,
+            Phase::Live | Phase::Raw { .. } | Phase::Closing => return,
         };
         self.stats.connect_timeouts += 1;
         self.refuse_late(key, text);
@@ -72,7 +72,7 @@ impl Core {
 
     fn on_keep_alive(&mut self, interest: &Interest, key: ConnKey) {
         let now = self.now;
-        let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.is_live()) else {
+        let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.is_in()) else {
             return;
         };
         // While the broker itself holds the input back, silence is not the client's.

@@ -8,6 +8,7 @@
 //! - `asked`, `decide`: what a deciding handler is asked and what it may say. `told`: what an observing one is told.
 //! - `client`: the connection that a question is about, and the data that handlers keep with it.
 //! - `registration`, `chain`: who is asked in which order, changed while running. `run`: a question's way through.
+//! - `controller`: raw listeners, which have a [`Controller`] in the place of a broker.
 //! - [`json`]: packets as JSON.
 //!
 //! # Contract
@@ -61,6 +62,7 @@
 mod asked;
 mod chain;
 mod client;
+mod controller;
 mod decide;
 mod event;
 pub mod json;
@@ -74,6 +76,7 @@ pub use asked::{
 };
 pub use chain::{Chain, ChainReader, HandlerId, HandlerRow, RegisterError, Snapshot};
 pub use client::{About, Certificate, Client};
+pub use controller::{Bell, Connection, Controller, LaterReply, PushError, Reply, dispatch};
 pub use decide::{Decide, Denial, HandlerError, LaterVerdict, Verdict};
 #[doc(hidden)]
 pub use event::by_method;

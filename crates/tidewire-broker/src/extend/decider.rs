@@ -274,6 +274,8 @@ impl ChainDecider {
                 packet,
                 ..
             } => way.known_as(&client_id, principal).unsubscribe(&packet),
+            // Controllers are asked elsewhere.
+            Question::Raw { .. } => Some(Answer::Allowed),
             Question::Deliver {
                 client_id,
                 principal,

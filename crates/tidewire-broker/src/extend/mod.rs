@@ -9,7 +9,6 @@ mod frames;
 mod matters;
 mod notice;
 mod notices;
-mod side;
 mod way;
 
 use crate::broker::BoundAddress;
@@ -24,11 +23,11 @@ use tidewire_handler::{
     Notice, RegisterError, Registration, ServerChange, Snapshot,
 };
 
+use crate::side::Side;
 pub(crate) use decider::{Decider, introduce};
 pub(crate) use frames::Frames;
 pub(crate) use matters::watch;
 use notices::Notices;
-use side::Side;
 
 /// Why a broker does not take a handler.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +42,7 @@ pub enum HandlerRejected {
 pub(crate) struct Extension {
     pub(crate) chain: Arc<Chain>,
     listeners: Box<[Listener]>,
-    side: Side,
+    side: Arc<Side>,
     notices: Notices,
 }
 
@@ -79,6 +78,7 @@ impl Extension {
         handlers: Vec<Registration>,
         later: Events,
         reaches: &[Reach],
+        side: Arc<Side>,
     ) -> Result<Arc<Self>, ExtensionError> {
         // The server's own subscriptions come last, and are no handler's business.
         let handled = usize::from(settings.server_policy());
@@ -106,7 +106,7 @@ impl Extension {
             .collect();
         Ok(Arc::new(Self {
             listeners,
-            side: Side::start().map_err(ExtensionError::System)?,
+            side,
             notices: Notices::start(&chain).map_err(ExtensionError::System)?,
             chain,
         }))

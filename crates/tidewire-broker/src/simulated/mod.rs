@@ -20,6 +20,7 @@ use crate::mailbox::{Mail, Mailbox};
 use crate::request::Request;
 use crate::settings::Settings;
 use crate::start::{Guard, seat};
+use crate::worker::Controllers;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -83,7 +84,13 @@ impl Simulation {
         let drivers = (0..count).map(|worker| world.driver(worker)).collect();
         let crew = Crew::new(
             Arc::clone(&mailboxes),
-            seat(settings, workers, seed, &mailboxes, drivers, &mut guard),
+            seat(
+                (settings, workers, seed),
+                &mailboxes,
+                drivers,
+                &mut guard,
+                (&Controllers::default(), None),
+            ),
         );
         Self {
             world,

@@ -144,8 +144,13 @@ impl<D: Driver> Worker<D> {
     }
 
     fn ask(&mut self, ticket: Ticket, question: Question) {
-        let client = self.client_of(conn_of(&question));
-        let decided = self.decider.ask(ticket, question, client, &self.port);
+        let decided = match question {
+            Question::Raw { conn, packet } => self.ask_controller(ticket, conn, &packet),
+            question => {
+                let client = self.client_of(conn_of(&question));
+                self.decider.ask(ticket, question, client, &self.port)
+            }
+        };
         if let Some(answer) = decided {
             let Self {
                 core,
@@ -236,6 +241,7 @@ fn conn_of(question: &Question) -> ConnKey {
         | Question::AuthorizeSubscribe { conn, .. }
         | Question::Subscribe { conn, .. }
         | Question::Unsubscribe { conn, .. }
+        | Question::Raw { conn, .. }
         | Question::Deliver { conn, .. } => *conn,
     }
 }

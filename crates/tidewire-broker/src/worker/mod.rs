@@ -11,6 +11,7 @@ mod input;
 mod links;
 mod opening;
 mod post;
+mod raw;
 mod receive;
 mod send;
 mod unread;
@@ -21,6 +22,7 @@ use crate::extend::Decider;
 use crate::interest::InterestView;
 use crate::mailbox::Mailbox;
 use crate::request::Awaiting;
+use crate::side::Side;
 use crate::sys::SysTopics;
 use accept::{Door, ListenerGauge};
 use entering::Entering;
@@ -36,6 +38,8 @@ use tidewire_core::{ConnKey, Core, Stats, Ticket, Time, WorkerId};
 use unread::UnreadPool;
 
 pub(crate) use accept::gauges;
+pub(crate) use raw::Controllers;
+use raw::Raw;
 
 /// The worker's one read buffer: one call takes what a fast publisher sends in a turn, and it still fits the
 /// processor's second-level cache.
@@ -78,6 +82,7 @@ pub(crate) struct Worker<D: Driver> {
     doors: Vec<Door>,
     openings: Openings,
     entering: Entering,
+    raw: Raw,
     gauges: Arc<[ListenerGauge]>,
     awaiting: HashMap<Ticket, Awaiting>,
     next_ticket: u64,
@@ -102,6 +107,8 @@ pub(crate) struct WorkerParts<D: Driver> {
     pub(crate) interest: InterestView,
     pub(crate) mailboxes: Arc<[Arc<Mailbox<D::Transport>>]>,
     pub(crate) decider: Decider,
+    pub(crate) controllers: Controllers,
+    pub(crate) side: Option<Arc<Side>>,
     pub(crate) gauges: Arc<[ListenerGauge]>,
     pub(crate) close_timeout: Duration,
     pub(crate) max_mailbox_bytes: usize,
@@ -127,6 +134,8 @@ impl<D: Driver> Worker<D> {
             interest,
             mailboxes,
             decider,
+            controllers,
+            side,
             gauges,
             close_timeout,
             max_mailbox_bytes,
@@ -154,6 +163,7 @@ impl<D: Driver> Worker<D> {
             doors: (0..driver.listeners()).map(|_| Door::default()).collect(),
             openings: Openings::default(),
             entering: Entering::default(),
+            raw: Raw::new(controllers, side),
             gauges,
             awaiting: HashMap::new(),
             next_ticket: 0,

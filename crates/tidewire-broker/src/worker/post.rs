@@ -123,6 +123,7 @@ impl<D: Driver> Worker<D> {
                 answer: *answer,
             }),
             Mail::Entry { conn, refused } => self.on_entry(conn, refused.map(|denial| *denial)),
+            Mail::Bell { conn, bell } => self.on_bell(conn, bell),
             Mail::Request(request) => self.serve_request(*request),
             Mail::FiguresWanted { by, round } => self.send_figures(by, round),
             Mail::Figures { round, stats } => self.add_figures(round, &stats),

@@ -119,6 +119,7 @@ impl<D: Driver> Worker<D> {
             self.pool.release(link.unread);
             self.leave(link.policy);
             self.openings.forget(key);
+            self.raw.forget(key);
         }
     }
 

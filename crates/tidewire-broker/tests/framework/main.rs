@@ -5,5 +5,6 @@ mod enter;
 mod observe;
 mod peer;
 mod publish;
+mod raw;
 mod server;
 mod subscribe;

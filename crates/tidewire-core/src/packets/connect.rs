@@ -33,6 +33,9 @@ impl Core {
         let Some(conn) = self.conns.get(key) else {
             return Ok(());
         };
+        if matches!(conn.phase, Phase::Raw { .. }) {
+            return self.on_raw_packet(key, frame);
+        }
         let opened = matches!(conn.phase, Phase::Opened);
         match frame.packet_type() {
             Some(PacketType::Connect) if opened => self.on_connect_frame(interest, key, frame),
@@ -70,7 +73,10 @@ impl Core {
         frame: Frame<'_>,
     ) -> Result<(), Failure> {
         match Packet::decode(Version::V5, Sender::Client, frame) {
-            Ok(Packet::Connect(connect)) => self.on_connect(interest, key, &connect),
+            Ok(Packet::Connect(connect)) => match self.conns.get(key).map(|conn| conn.listener) {
+                Some(listener) if self.is_raw(listener) => self.on_raw_connect(key, &connect),
+                _ => self.on_connect(interest, key, &connect),
+            },
             Ok(other) => return Err(unexpected(other.packet_type())),
             Err(DecodeError::UnsupportedProtocolVersion { name, level }) => {
                 self.refuse_version(key, name, level);

@@ -791,6 +791,7 @@ fn subject_of(question: &Question) -> (&'static str, String) {
             ("subscribe", filters.join(" "))
         }
         Question::Unsubscribe { packet, .. } => ("unsubscribe", packet.filters.join(" ")),
+        Question::Raw { packet, .. } => ("raw", packet.packet_type().name().to_owned()),
         Question::Deliver { message, .. } => ("deliver", message.topic().to_owned()),
         Question::AuthorizeSubscribe { filter, share, .. } => (
             "subscribe",

@@ -1,4 +1,4 @@
-//! Where questions wait whose handlers need time: a small tokio runtime beside the workers.
+//! Where questions wait whose handlers need time: a small tokio runtime beside the workers, or the application's own.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -11,14 +11,21 @@ const THREADS: usize = 2;
 /// Threads of the blocking pool: enough for slow calls of several handlers, few enough to leave the processors to the workers.
 const BLOCKING_THREADS_MAX: usize = 16;
 
-/// The runtime; it ends with the broker.
+/// The runtime. One of its own ends with the broker.
 pub(crate) struct Side {
     handle: Handle,
     runtime: Mutex<Option<Runtime>>,
 }
 
 impl Side {
-    pub(crate) fn start() -> io::Result<Self> {
+    /// On the application's runtime, if it gives one.
+    pub(crate) fn start(given: Option<Handle>) -> io::Result<Self> {
+        if let Some(handle) = given {
+            return Ok(Self {
+                handle,
+                runtime: Mutex::new(None),
+            });
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(BLOCKING_THREADS_MAX)
