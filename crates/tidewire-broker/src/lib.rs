@@ -48,6 +48,7 @@ pub mod http_client;
 mod interest;
 mod mailbox;
 mod request;
+mod retained;
 mod server;
 mod settings;
 mod side;
@@ -66,6 +67,7 @@ pub use handle::{
     BrokerGone, BrokerHandle, CertificateReload, ClientsCursor, ClientsPage, PagesReload,
 };
 pub use request::ListenerFigures;
+pub use retained::{RetainedCursor, RetainedPage};
 pub use server::PublishError;
 pub use settings::{ListenerSettings, OpenSocket, Settings};
 pub use start::StartError;

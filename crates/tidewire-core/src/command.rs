@@ -62,6 +62,15 @@ impl Core {
                 let reply = self.list_sessions(after, most);
                 self.reply(ticket, reply);
             }
+            Command::ListRetained {
+                ticket,
+                filter,
+                from,
+                most,
+            } => {
+                let reply = self.list_retained(&filter, from.as_deref(), most);
+                self.outputs.push_back(Output::Reply { ticket, reply });
+            }
             Command::Watch { listener, watch } => self.set_watch(listener, watch),
             Command::Shutdown => self.shut_down(interest),
         }

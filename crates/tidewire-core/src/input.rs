@@ -3,6 +3,7 @@
 use crate::admission::{Admission, PeerFacts};
 use crate::keys::{ConnKey, SessionKey, Ticket, WorkerId};
 use crate::mail::Batch;
+use crate::route::topic_tree::Cursor;
 use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::{Packet, Properties, Publish, Qos, ReasonCode};
@@ -211,6 +212,18 @@ pub enum Command {
         /// At most so many rows.
         most: usize,
     },
+    /// List the retained messages that this worker owns and that match a filter, from a place on; the reply is
+    /// [`Reply::Retained`](crate::Reply::Retained).
+    ListRetained {
+        /// Names the reply.
+        ticket: Ticket,
+        /// The topic filter, not shared.
+        filter: Box<str>,
+        /// Where the page before ended; `None` = from the beginning.
+        from: Option<Box<Cursor>>,
+        /// At most so many rows; a page may have fewer and not be the last.
+        most: usize,
+    },
     /// From now on these matters of a listener's clients are asked or told.
     Watch {
         /// The listener's index.
@@ -231,6 +244,7 @@ impl Command {
             | Self::Disconnect { ticket, .. }
             | Self::Inspect { ticket, .. }
             | Self::Kick { ticket, .. }
+            | Self::ListRetained { ticket, .. }
             | Self::ListSessions { ticket, .. } => *ticket = name,
             Self::Publish(_)
             | Self::Forward(_)

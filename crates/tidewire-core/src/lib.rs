@@ -63,6 +63,7 @@ mod qos2_ids;
 mod raw;
 mod report;
 mod retained;
+mod retained_list;
 pub mod route;
 mod scans;
 mod send;
@@ -93,6 +94,7 @@ pub use output::{
     AuthenticationStep, Credentials, Output, Question, Reply, SessionDetails, SessionRow,
     SubscriptionRow,
 };
+pub use retained_list::RetainedRow;
 pub use route::interest::{Change, Epochs, Interest, InterestChange};
 pub use stats::Stats;
 pub use time::Time;

@@ -4,7 +4,9 @@ use crate::admission::{Admission, PeerFacts};
 use crate::event::Event;
 use crate::keys::{ConnKey, SessionKey, Ticket, WorkerId};
 use crate::message::Message;
+use crate::retained_list::RetainedRow;
 use crate::route::interest::InterestChange;
+use crate::route::topic_tree::Cursor;
 use std::sync::Arc;
 use tidewire_codec::{
     Connect, Packet, Qos, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version,
@@ -232,6 +234,13 @@ pub enum Reply {
         rows: Vec<SessionRow>,
         /// Where the next page starts; `None` = this was the last.
         next: Option<SessionKey>,
+    },
+    /// A page of retained messages.
+    Retained {
+        /// The rows; there may be none though this is not the last page.
+        rows: Vec<RetainedRow>,
+        /// Where the next page starts; `None` = this was the last.
+        next: Option<Box<Cursor>>,
     },
 }
 

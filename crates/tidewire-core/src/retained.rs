@@ -60,6 +60,17 @@ impl Retained {
             turn: Turn::Idle,
         }
     }
+
+    /// As [`TopicTree::visit_from`], expired messages included.
+    pub(crate) fn visit(
+        &self,
+        filter: &str,
+        from: Option<&Cursor>,
+        steps: &mut usize,
+        show: impl FnMut(&str, &Message) -> ControlFlow<()>,
+    ) -> Option<Cursor> {
+        self.topics.visit_from(filter, from, steps, show)
+    }
 }
 
 impl Core {

@@ -1,5 +1,6 @@
 //! The command line: commands, flags and their help.
 
+use crate::control::retained::arguments::Retained;
 use crate::exit::EXIT_CODES;
 use crate::store::arguments::Store;
 use clap::builder::styling::{AnsiColor, Styles};
@@ -132,6 +133,8 @@ pub(crate) enum Operation {
         /// The client identifier.
         client_id: String,
     },
+    /// List, search, delete, export and import retained messages.
+    Retained(Retained),
 }
 
 /// `tidewire cert`

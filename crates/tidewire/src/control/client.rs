@@ -37,6 +37,13 @@ pub(crate) fn run(ctl: &Ctl) -> Result<Outcome, Failure> {
         Asked::Kick { client_id } => Operation::Kick {
             client_id: client_id.clone(),
         },
+        Asked::Retained(retained) => {
+            super::retained::client::run(&retained.operation, &data_dir, ctl.json)?;
+            return Ok(Outcome {
+                text: String::new(),
+                failure: None,
+            });
+        }
     };
     let line = exchange(
         &data_dir,
@@ -67,7 +74,7 @@ pub(crate) fn run(ctl: &Ctl) -> Result<Outcome, Failure> {
     }
 }
 
-fn exchange(data_dir: &Path, request: &Request) -> Result<String, Failure> {
+pub(super) fn exchange(data_dir: &Path, request: &Request) -> Result<String, Failure> {
     let path = socket_path(data_dir);
     let mut stream = UnixStream::connect(&path).map_err(|error| no_broker(data_dir, &error))?;
     let mut line = serde_json::to_vec(request).map_err(|error| failed(&error.to_string()))?;
@@ -106,6 +113,8 @@ fn show(body: &Body) -> String {
         Body::Status(status) => show_status(status),
         Body::Clients(clients) => show_clients(clients),
         Body::Kicked(client_id) => format!("{client_id:?} is disconnected\n"),
+        // Shown by their own command.
+        Body::Retained(_) | Body::RetainedDeleted(_) | Body::RetainedImported(_) => String::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 pub(crate) mod protocol;
+pub(crate) mod retained;
 pub(crate) mod server;
 
 use std::path::{Path, PathBuf};

@@ -1,13 +1,14 @@
 //! Requests and answers of the control socket, version 1.
 
+use super::retained::message::RetainedMessage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The only version so far.
 pub(crate) const VERSION: u32 = 1;
 
-/// Largest request: the longest client id with every character escaped, and room around it.
-pub(crate) const MAX_REQUEST_BYTES: u64 = 512 * 1024;
+/// Largest request: a retained message of the largest packet with every byte escaped, and room around it.
+pub(crate) const MAX_REQUEST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A request; `{"v":1,"op":"status"}`.
 #[derive(Serialize, Deserialize, Debug)]
@@ -31,6 +32,24 @@ pub(crate) enum Operation {
     Kick {
         /// Its client identifier.
         client_id: String,
+    },
+    /// A part of [`RetainedList`].
+    Retained {
+        /// Which topics.
+        filter: String,
+        /// Where the part before ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<u64>,
+    },
+    /// Delete retained messages.
+    DeleteRetained {
+        /// Of which topics.
+        filter: String,
+    },
+    /// Have topics keep messages.
+    ImportRetained {
+        /// The messages.
+        messages: Vec<RetainedMessage>,
     },
 }
 
@@ -68,6 +87,21 @@ pub(crate) enum Body {
     Clients(Clients),
     /// Who was disconnected.
     Kicked(String),
+    /// What is retained.
+    Retained(RetainedList),
+    /// How many retained messages were deleted.
+    RetainedDeleted(u64),
+    /// How many messages were published to be retained.
+    RetainedImported(u64),
+}
+
+/// A part of what is retained.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct RetainedList {
+    /// In no particular order.
+    pub(crate) messages: Vec<RetainedMessage>,
+    /// Names the next part; without it this was the last.
+    pub(crate) next: Option<u64>,
 }
 
 /// The broker as a whole.

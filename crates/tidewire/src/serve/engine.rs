@@ -6,6 +6,7 @@ use crate::config::{Config, Listener, tcp};
 use crate::control::protocol::{
     Answer, Body, Client, Clients, Opened, Operation, Status as Report,
 };
+use crate::control::retained::server as retained;
 use crate::control::server::Operator;
 use crate::exit::{Failure, Status};
 use std::collections::BTreeMap;
@@ -68,11 +69,15 @@ pub(super) fn operator(
     listeners: Vec<Opened>,
 ) -> Arc<Operator> {
     let started = Instant::now();
+    let lists = retained::Lists::default();
     Arc::new(move |operation| {
         let answer = match operation {
             Operation::Status => report(&handle, &data_dir, &listeners, started),
             Operation::Clients => clients(&handle),
             Operation::Kick { client_id } => kick(&handle, client_id),
+            Operation::Retained { filter, from } => retained::list(&handle, &lists, &filter, from),
+            Operation::DeleteRetained { filter } => retained::delete(&handle, &filter),
+            Operation::ImportRetained { messages } => retained::import(&handle, &messages),
         };
         answer.unwrap_or_else(|gone| Answer::refused("stopping", gone.to_string()))
     })
