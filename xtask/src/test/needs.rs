@@ -12,7 +12,7 @@ use crate::{process, workspace};
 
 /// Pinned, so that a run tomorrow tests what a run today did.
 const PAHO: &str = "paho-mqtt==2.1.0";
-const MQTT_JS: &str = "5.16.0";
+const NPM: [(&str, &str); 2] = [("mqtt", "5.16.0"), ("playwright-core", "1.65.1")];
 
 /// What to do about a missing component.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ struct SystemComponent {
     present: fn() -> bool,
 }
 
-const SYSTEM: [SystemComponent; 4] = [
+const SYSTEM: [SystemComponent; 5] = [
     SystemComponent {
         name: "mosquitto_pub, mosquitto_sub, mosquitto_rr",
         debian_packages: &["mosquitto-clients"],
@@ -53,6 +53,11 @@ const SYSTEM: [SystemComponent; 4] = [
             process::succeeds(Command::new("node").args(["-e", old]))
                 && process::find_on_path("npm").is_some()
         },
+    },
+    SystemComponent {
+        name: "chromium",
+        debian_packages: &["chromium"],
+        present: || process::find_on_path("chromium").is_some(),
     },
     SystemComponent {
         name: "g++ with Paho's library for C++",
@@ -85,10 +90,11 @@ pub(super) fn provide(root: &Path, policy: Policy) -> Result<Environment> {
     fs::create_dir_all(&interop)?;
     let python = provide_paho(&interop.join("python"), policy)?;
     let node_folder = interop.join("node");
-    provide_mqtt_js(&node_folder, policy)?;
+    provide_npm(&node_folder, policy)?;
 
     let mut environment = vec![
         ("TIDEWIRE_PYTHON", python.into_os_string()),
+        ("TIDEWIRE_CHROMIUM", on_path("chromium")?),
         ("TIDEWIRE_CXX", on_path("g++")?),
         ("TIDEWIRE_NODE", on_path("node")?),
         ("TIDEWIRE_NODE_PATH", node_folder.into_os_string()),
@@ -218,17 +224,26 @@ fn provide_paho(folder: &Path, policy: Policy) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A folder whose `node_modules` has MQTT.js.
-fn provide_mqtt_js(folder: &Path, policy: Policy) -> Result<()> {
-    if installed_mqtt_js(folder).as_deref() == Some(MQTT_JS) {
+/// A folder whose `node_modules` has the packages.
+fn provide_npm(folder: &Path, policy: Policy) -> Result<()> {
+    let missing: Vec<String> = NPM
+        .iter()
+        .filter(|(name, version)| installed(folder, name).as_deref() != Some(version))
+        .map(|(name, version)| format!("{name}@{version}"))
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
     ensure!(
         policy == Policy::Install,
-        "the tests need npm's mqtt@{MQTT_JS}; run without --no-install once"
+        "the tests need npm's {}; run without --no-install once",
+        missing.join(" and ")
     );
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
+    let manifest = folder.join("package.json");
+    if !manifest.exists() {
+        fs::write(manifest, "{\"private\": true}\n")?;
+    }
     let mut npm = Command::new("npm");
     npm.current_dir(folder).args([
         "install",
@@ -237,16 +252,20 @@ fn provide_mqtt_js(folder: &Path, policy: Policy) -> Result<()> {
         "--ignore-scripts",
         "--loglevel=error",
     ]);
-    process::run(npm.arg(format!("mqtt@{MQTT_JS}")))?;
-    ensure!(
-        installed_mqtt_js(folder).as_deref() == Some(MQTT_JS),
-        "npm's mqtt@{MQTT_JS} is still missing after its installation"
-    );
+    process::run(npm.args(&missing))?;
+    for (name, version) in NPM {
+        ensure!(
+            installed(folder, name).as_deref() == Some(version),
+            "npm's {name}@{version} is still missing after its installation"
+        );
+    }
     Ok(())
 }
 
-fn installed_mqtt_js(folder: &Path) -> Option<String> {
-    let manifest = fs::read_to_string(folder.join("node_modules/mqtt/package.json")).ok()?;
+/// The version of a package that a folder has.
+fn installed(folder: &Path, name: &str) -> Option<String> {
+    let manifest = folder.join("node_modules").join(name).join("package.json");
+    let manifest = fs::read_to_string(manifest).ok()?;
     let manifest: serde_json::Value = serde_json::from_str(&manifest).ok()?;
     manifest["version"].as_str().map(str::to_owned)
 }
@@ -270,7 +289,7 @@ mod tests {
     fn only_looking_never_installs() {
         assert_eq!(AptGet::usable(Policy::OnlyLook), None);
         let nowhere = std::env::temp_dir().join("tidewire-xtask-nowhere");
-        let error = provide_mqtt_js(&nowhere, Policy::OnlyLook).expect_err("nothing is there");
+        let error = provide_npm(&nowhere, Policy::OnlyLook).expect_err("nothing is there");
         assert!(error.to_string().contains("mqtt@"), "{error}");
         assert!(!nowhere.exists());
     }
@@ -282,8 +301,8 @@ mod tests {
         let package = folder.join("node_modules/mqtt");
         fs::create_dir_all(&package).expect("folder");
         fs::write(package.join("package.json"), "{\"version\": \"1.2.3\"}").expect("manifest");
-        let found = installed_mqtt_js(&folder);
-        let outcome = provide_mqtt_js(&folder, Policy::OnlyLook);
+        let found = installed(&folder, "mqtt");
+        let outcome = provide_npm(&folder, Policy::OnlyLook);
         fs::remove_dir_all(&folder).expect("clean up");
         assert_eq!(found.as_deref(), Some("1.2.3"));
         assert!(outcome.is_err());
