@@ -1,6 +1,7 @@
 //! What a connection brings along when it moves to the worker of its session.
 
 use crate::message::Message;
+use crate::time::Time;
 use std::sync::Arc;
 use tidewire_codec::{Properties, Version};
 
@@ -60,6 +61,8 @@ pub struct Admission {
     /// The broker made the client id up; CONNACK tells it in MQTT 5.
     pub(crate) assigned_client_id: bool,
     pub(crate) principal: Option<Arc<str>>,
+    /// Until when that holds.
+    pub(crate) valid_until: Time,
     pub(crate) clean_start: bool,
     /// What the client asked for, before the server's own limits.
     pub(crate) keep_alive_secs: u16,

@@ -34,6 +34,7 @@ impl Core {
             return;
         };
         admission.principal = who.principal;
+        admission.valid_until = self.until(who.valid_secs);
         admission.authentication_data = who.data;
         admission.properties = who.properties;
         let home = self.home_of(&admission.client_id);
@@ -214,6 +215,7 @@ impl Core {
         conn.request_problem_information = admission.request_problem_information;
         conn.authentication_method
             .clone_from(&admission.authentication_method);
+        conn.valid_until = admission.valid_until;
         if alias_maximum > 0 {
             conn.outbound_aliases = Some(Box::new(crate::alias::OutboundAliases::new(
                 alias_maximum,
@@ -225,6 +227,7 @@ impl Core {
             self.timers.schedule(deadline, Timer::KeepAlive(key));
             self.sweep_timers();
         }
+        self.watch_validity(key, admission.valid_until);
     }
 
     /// The client's Keep Alive, or the server's where it has a maximum and the client can be told \[5.0 MQTT-3.2.2-22\].

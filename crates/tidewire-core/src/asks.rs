@@ -226,6 +226,7 @@ impl Core {
     fn on_reauthentication_answer(&mut self, interest: &Interest, key: ConnKey, answer: Answer) {
         match answer {
             Answer::Authenticated(authenticated) => {
+                self.extend_validity(key, authenticated.valid_secs);
                 self.send_auth_success(key, authenticated.data.as_deref());
             }
             Answer::Allowed => self.send_auth_success(key, None),

@@ -48,6 +48,8 @@ pub(crate) struct Conn {
     pub(crate) last_received: Time,
     /// Keep Alive in force, 0 = none.
     pub(crate) keep_alive_secs: u16,
+    /// Until when the client counts as authenticated.
+    pub(crate) valid_until: Time,
     /// Largest packet that the client takes, `u32::MAX` = any.
     pub(crate) max_packet_size_bytes: u32,
     /// Whether Reason String and User Property may go on packets other than PUBLISH, CONNACK and DISCONNECT.
@@ -96,6 +98,7 @@ impl Conn {
             last_route: NO_ROUTE,
             last_received: now,
             keep_alive_secs: 0,
+            valid_until: Time::NEVER,
             max_packet_size_bytes: u32::MAX,
             request_problem_information: true,
             inbound_aliases: None,

@@ -146,6 +146,9 @@ pub struct Authenticated {
     pub data: Option<Box<[u8]>>,
     /// User properties and the like for CONNACK; what CONNACK may not carry, or what the broker sets itself, is left out.
     pub properties: Properties<'static>,
+    /// For how many seconds that holds; `None` = as long as the connection. When they are over and the client has not
+    /// authenticated anew, it is disconnected with 0xA0.
+    pub valid_secs: Option<u64>,
 }
 
 /// What the server itself wants of a core.

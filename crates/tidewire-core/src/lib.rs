@@ -75,6 +75,7 @@ mod subscriptions;
 mod sweep;
 mod time;
 mod timers;
+mod validity;
 mod watch;
 mod wheel;
 mod wills;

@@ -93,6 +93,8 @@ stats! {
     protocol_errors,
     /// Connections closed because of Keep Alive.
     keep_alive_timeouts,
+    /// Connections closed because what their client had authenticated with was no longer valid.
+    authentications_expired,
     /// Connections closed because no CONNECT came in time.
     connect_timeouts,
     /// Questions without an answer in time.

@@ -10,7 +10,7 @@ use crate::wheel::Wheel;
 /// Deadlines that are never worth a sweep.
 const SWEEP_MIN: usize = 4_096;
 /// Deadlines that one connection or session can have at once.
-const DEADLINES_EACH: u64 = 2;
+const DEADLINES_EACH: u64 = 3;
 
 impl Core {
     /// Sweeps if more than half of all deadlines must be stale, so that each is looked at a bounded number of times.
@@ -31,7 +31,9 @@ impl Core {
                 let phase = self.conns.get(key).map(|conn| &conn.phase);
                 matches!(phase, Some(Phase::Opened | Phase::Authenticating(_)))
             }
-            Timer::KeepAlive(key) => self.conns.get(key).is_some_and(|conn| conn.is_in()),
+            Timer::KeepAlive(key) | Timer::Validity(key) => {
+                self.conns.get(key).is_some_and(|conn| conn.is_in())
+            }
             Timer::ScanTurn | Timer::PauseEnds => true,
             Timer::Answer(ticket) => self.asks.is_pending(ticket),
             Timer::SessionEnds(key) => self

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Connect(ConnKey),
     /// The client should have sent something.
     KeepAlive(ConnKey),
+    /// The client should have authenticated anew.
+    Validity(ConnKey),
     /// The question should have been answered.
     Answer(Ticket),
     /// The session of an absent client ends.
@@ -32,6 +34,7 @@ impl Core {
             match timer {
                 Timer::Connect(key) => self.on_connect_timeout(key),
                 Timer::KeepAlive(key) => self.on_keep_alive(interest, key),
+                Timer::Validity(key) => self.on_validity(interest, key),
                 Timer::Answer(ticket) => self.on_answer_timeout(interest, ticket),
                 Timer::SessionEnds(key) => self.on_session_ends(interest, key),
                 Timer::WillDue(key) => self.on_will_due(interest, key),

@@ -87,6 +87,9 @@ pub enum Authentication {
         principal: Option<Arc<str>>,
         /// Authentication Data of the final CONNACK or AUTH; not shown by `Debug`.
         data: Option<Box<[u8]>>,
+        /// For how many seconds that holds; `None` = as long as the connection. A client that has not authenticated anew when
+        /// they are over is disconnected (0xA0, maximum connect time).
+        valid_secs: Option<u64>,
     },
     /// An AUTH packet with this data goes to the client; its reply is the next step. Not shown by `Debug`.
     Challenge(Box<[u8]>),
@@ -174,6 +177,7 @@ impl Authentication {
         Self::Accepted {
             principal: Some(principal.into()),
             data: None,
+            valid_secs: None,
         }
     }
 
@@ -183,6 +187,7 @@ impl Authentication {
         Self::Accepted {
             principal: None,
             data: None,
+            valid_secs: None,
         }
     }
 }

@@ -142,12 +142,17 @@ impl Way {
     ) -> Answer {
         let mut answer = match outcome {
             Outcome::Unanswered => unanswered,
-            Outcome::Answered(Authentication::Accepted { principal, data }) => {
+            Outcome::Answered(Authentication::Accepted {
+                principal,
+                data,
+                valid_secs,
+            }) => {
                 self.client.identify(principal.clone());
                 Answer::Authenticated(Authenticated {
                     principal,
                     data,
                     properties: Properties::EMPTY,
+                    valid_secs,
                 })
             }
             Outcome::Answered(Authentication::Challenge(data)) => Answer::Continue { data },

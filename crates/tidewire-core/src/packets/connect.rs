@@ -184,6 +184,7 @@ impl Core {
             client_id: connect.client_id.as_ref().into(),
             assigned_client_id: false,
             principal: None,
+            valid_until: Time::NEVER,
             clean_start: connect.clean_start,
             keep_alive_secs: connect.keep_alive_secs,
             session_expiry_secs,

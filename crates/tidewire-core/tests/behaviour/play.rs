@@ -819,6 +819,7 @@ fn answer_of(text: &str) -> Result<Answer, String> {
         b"allow" => Answer::Authenticated(Authenticated {
             principal: value("as").map(|word| Arc::from(word.text().as_str())),
             data: value("data").map(|word| word.value.clone().into_boxed_slice()),
+            valid_secs: value("valid").and_then(|word| word.text().parse().ok()),
             ..Authenticated::default()
         }),
         b"continue" => Answer::Continue {

@@ -249,6 +249,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     labelled!("timeouts", "Waits that ended without what was awaited", "what":
         "keep_alive_timeouts" => "keep_alive",
+        "authentications_expired" => "authentication",
         "connect_timeouts" => "connect",
         "answer_timeouts" => "answer",
     ),

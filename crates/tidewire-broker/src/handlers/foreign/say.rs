@@ -151,6 +151,18 @@ impl<'a> Table<'a> {
         }
     }
 
+    fn count(&self, key: &str) -> Result<Option<u64>, String> {
+        let count = |value: &View<'_>| match value {
+            View::Number(number) => u64::try_from(*number).ok(),
+            _ => None,
+        };
+        self.get(key)
+            .map(|value| {
+                count(value).ok_or_else(|| wrong(key, "a whole number, not negative", value))
+            })
+            .transpose()
+    }
+
     /// Whether there is a refusal under this key, and its reason.
     fn refusal(&self, key: &str, usual: ReasonCode) -> Result<Option<ReasonCode>, String> {
         match self.get(key) {
@@ -249,7 +261,7 @@ impl Say for Connect<'_> {
 
 /// `true` lets a client in under the user name that it gave.
 impl Say for Authenticate<'_> {
-    const KEYS: &'static [&'static str] = &["principal", "data", "challenge"];
+    const KEYS: &'static [&'static str] = &["principal", "data", "challenge", "valid_secs"];
     const DENIAL: ReasonCode = ReasonCode::BadUserNameOrPassword;
 
     fn yes(&self) -> Option<Authentication> {
@@ -265,7 +277,7 @@ impl Say for Authenticate<'_> {
 }
 
 impl Say for AuthenticationStep<'_> {
-    const KEYS: &'static [&'static str] = &["principal", "data", "challenge"];
+    const KEYS: &'static [&'static str] = &["principal", "data", "challenge", "valid_secs"];
     const DENIAL: ReasonCode = ReasonCode::NotAuthorized;
 
     fn answer(&self, said: &Table<'_>) -> Result<Option<Authentication>, String> {
@@ -278,13 +290,21 @@ fn authentication(said: &Table<'_>) -> Result<Option<Authentication>, String> {
         return Ok(Some(Authentication::Challenge(challenge.into())));
     }
     let data = said.bytes("data")?.map(Into::into);
+    let valid_secs = said.count("valid_secs")?;
     let principal = match said.get("principal") {
         None if data.is_some() => return Err("`data` goes with a `principal`".to_owned()),
+        None if valid_secs.is_some() => {
+            return Err("`valid_secs` goes with a `principal`".to_owned());
+        }
         None => return Ok(None),
         Some(View::Flag(false)) => None,
         Some(_) => said.text("principal")?.map(Into::into),
     };
-    Ok(Some(Authentication::Accepted { principal, data }))
+    Ok(Some(Authentication::Accepted {
+        principal,
+        data,
+        valid_secs,
+    }))
 }
 
 impl Say for AuthorizePublish<'_> {

@@ -63,6 +63,20 @@ fn who_may_come_in_is_said_in_few_words() {
         Ok(Verdict::Stop(Some(Authentication::accepted("bob"))))
     );
     assert_eq!(
+        verdict(&ask, json!({ "principal": "bob", "valid_secs": 60 })),
+        Ok(Verdict::Answer(Authentication::Accepted {
+            principal: Some("bob".into()),
+            data: None,
+            valid_secs: Some(60),
+        }))
+    );
+    for wrong in [
+        json!({ "principal": "bob", "valid_secs": -1 }),
+        json!({ "valid_secs": 60 }),
+    ] {
+        assert!(verdict(&ask, wrong.clone()).is_err(), "{wrong}");
+    }
+    assert_eq!(
         verdict(&ask, json!({ "principal": false })),
         Ok(Verdict::Answer(Authentication::anonymous()))
     );
