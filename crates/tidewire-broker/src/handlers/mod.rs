@@ -4,11 +4,15 @@
 //! - [`ClientCertificate`]: the name in a TLS certificate.
 //! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset. [`TomlRules`]: the same from TOML, with
 //!   groups, addresses and listeners.
-//! - `LuaHandler` (feature `lua`): a script.
+//! - `LuaHandler` (feature `lua`): a script. `WebhookHandler` (feature `http`): a server that is asked and told by HTTP.
 
 mod acl_rules;
 mod client_certificate;
 #[cfg(feature = "foreign")]
+#[cfg_attr(
+    not(all(feature = "http", feature = "lua")),
+    allow(dead_code, reason = "each kind of handler uses its own part")
+)]
 mod foreign;
 #[cfg(feature = "lua")]
 mod lua;
@@ -16,6 +20,8 @@ mod password_file;
 mod password_record;
 mod patterns;
 mod toml_rules;
+#[cfg(feature = "http")]
+mod webhook;
 
 pub use acl_rules::{AclError, AclRules, Verdict};
 pub use client_certificate::{CertificateIdentity, CertificatePassword, ClientCertificate};
@@ -24,3 +30,5 @@ pub use lua::{LuaHandler, LuaHandlerError, LuaSettings};
 pub use password_file::{PasswordFile, PasswordFileError};
 pub use password_record::{HashAlgorithm, PasswordRecord, RecordError};
 pub use toml_rules::{Access, TomlRules, TomlRulesError, Wish};
+#[cfg(feature = "http")]
+pub use webhook::{WebhookError, WebhookHandler, WebhookSettings};

@@ -87,11 +87,14 @@ impl HttpClient {
     /// # Errors
     /// [`TrustError`].
     pub fn new(limits: HttpLimits, ca_file: Option<&Path>) -> Result<Self, TrustError> {
+        let mut sockets = HttpConnector::new();
+        sockets.enforce_http(false);
+        sockets.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(trust::config(ca_file)?)
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(sockets);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())

@@ -127,13 +127,11 @@ fn serve<S: Read + Write>(stream: S, respond: &Respond, note: &Sender<Sent>, ove
         let _ = note.send(sent);
         let written = match reply {
             Reply::Answer(status, body) => {
-                let head = format!(
-                    "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                     body.len()
                 );
-                let stream = stream.get_mut();
-                let written = stream.write_all(head.as_bytes());
-                written.and_then(|()| stream.write_all(body.as_bytes()))
+                stream.get_mut().write_all(answer.as_bytes())
             }
             Reply::Raw(bytes) => {
                 let _ = stream.get_mut().write_all(&bytes);

@@ -1,8 +1,8 @@
 //! A value between MQTT, Lua and JSON.
 
-#[cfg(test)]
+#[cfg(any(feature = "http", test))]
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-#[cfg(test)]
+#[cfg(any(feature = "http", test))]
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 
@@ -89,7 +89,7 @@ impl<'a> View<'a> {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(feature = "http", test))]
     /// The value as JSON. Bytes that are not UTF-8 are base64: under the key with `_base64` behind it in a map.
     pub(crate) fn to_json(&self) -> Json {
         match self {
@@ -107,7 +107,7 @@ impl<'a> View<'a> {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(feature = "http", test))]
     /// A value of JSON. A member `x_base64` becomes the bytes of `x`.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl<'a> View<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(feature = "http", test))]
 pub(crate) fn members_to_json(members: &[(Cow<'_, str>, View<'_>)]) -> Map<String, Json> {
     let member = |(key, value): &(Cow<'_, str>, View<'_>)| match value {
         View::Bytes(bytes) if std::str::from_utf8(bytes).is_err() => {
@@ -144,7 +144,7 @@ pub(crate) fn members_to_json(members: &[(Cow<'_, str>, View<'_>)]) -> Map<Strin
     members.iter().map(member).collect()
 }
 
-#[cfg(test)]
+#[cfg(any(feature = "http", test))]
 fn member_from_json(
     (key, value): (String, Json),
 ) -> Result<(Cow<'static, str>, View<'static>), String> {

@@ -2,10 +2,11 @@
 //!
 //! - `program`: a script in its interpreters, and who waits for which.
 //! - `seat`: one interpreter: its functions, a call from its beginning to its end.
-//! - `convert`: views as Lua values and back. `client`: the client as scripts see it. `server`: the table `server`.
+//! - `names`: what scripts call the events. `convert`: views as Lua values and back. `client`: the client as scripts see it. `server`: the table `server`.
 
 mod client;
 mod convert;
+mod names;
 mod program;
 mod seat;
 mod server;

@@ -1,9 +1,10 @@
 //! One interpreter.
 
 use super::client::{self, ClientData, Facts};
+use super::names::{function_name, suspicious};
 use super::server::{self, Link, Request};
 use super::{LuaHandlerError, LuaSettings, convert};
-use crate::handlers::foreign::{Fields, Said, View, function_name, suspicious};
+use crate::handlers::foreign::{Fields, Said, View};
 use std::sync::Arc;
 use tidewire_handler::{Event, Events};
 use tidewire_lua::mlua::{Function, MultiValue, Table, Value};
