@@ -129,6 +129,14 @@ impl Cursor {
         }
     }
 
+    /// Goes on at the first record with that sequence number or a higher one, without reading what is before.
+    pub fn skip_to(&mut self, seq: u64) {
+        if seq > self.next {
+            self.next = seq;
+            self.open = None;
+        }
+    }
+
     /// Damage that was met and read over since the last call.
     pub fn take_damage(&mut self) -> Vec<Damage> {
         std::mem::take(&mut self.damage)
@@ -170,7 +178,7 @@ fn open(log: &Log, seen: &Seen, seq: u64) -> io::Result<Open> {
         (Some(sealed), _) => {
             let file = log.files.open(&log.file_name(seen.id))?;
             let start = if inside {
-                log.footer(sealed)?.seek(seq)
+                log.known(sealed)?.seek(seq)
             } else {
                 HEADER_BYTES
             };

@@ -1,6 +1,7 @@
 //! What the log's user wants to know of a segment without reading it.
 
 use crate::segment::INDEX_STRIDE_BYTES;
+use std::any::Any;
 use std::fmt;
 
 /// Sums up the records of one segment; the result is kept in the segment's footer.
@@ -10,6 +11,11 @@ pub trait Digest: Send + fmt::Debug {
 
     /// The bytes to keep. Also asked for while the segment still grows.
     fn bytes(&self) -> Vec<u8>;
+
+    /// Itself, for a user who wants to ask what it knows of a segment that still grows.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// The digest of logs whose user wants none.

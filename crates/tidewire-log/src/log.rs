@@ -2,16 +2,17 @@
 
 use crate::digest::{Digest, Tally};
 use crate::files::{File, Files};
+use crate::known::{DigestReader, Known};
 use crate::reader::{Next, RecordReader};
 use crate::record::{self, RECORD_HEADER_BYTES};
 use crate::report::AppendError;
 use crate::segment::{Footer, HEADER_BYTES, Header, Trailer, file_name};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Footers that are kept after a read; a reader needs one at a time.
-const FOOTERS_CACHED: usize = 8;
+/// Sealed segments whose index is remembered, at 16 bytes for each 64 KiB of them.
+const KNOWN_MAX: usize = 1024;
 
 /// Sealed segments that wait for a sync at most; then the write that seals waits for the oldest. Opening syncs as many
 /// again, as a killed process may have left them.
@@ -66,7 +67,7 @@ pub struct Log {
     synced: u64,
     syncing: bool,
     poison: Option<Box<str>>,
-    footers: Mutex<Vec<(SegmentId, Arc<Footer>)>>,
+    known: Mutex<BTreeMap<SegmentId, Arc<Known>>>,
 }
 
 /// Names one state of one segment: a rewritten one has another generation.
@@ -166,7 +167,7 @@ impl Log {
             synced: 0,
             syncing: false,
             poison: None,
-            footers: Mutex::new(Vec::new()),
+            known: Mutex::new(BTreeMap::new()),
         }
     }
 
@@ -389,6 +390,7 @@ impl Log {
             freed += first.size_bytes;
             self.sealed.pop_front();
         }
+        self.forget_gone();
         Ok(freed)
     }
 
@@ -455,6 +457,12 @@ impl Log {
         })
     }
 
+    /// The digest of the segment that grows, if there is one.
+    #[must_use]
+    pub fn active_digest(&self) -> Option<&dyn Digest> {
+        self.active.as_ref().map(|active| &*active.tally.digest)
+    }
+
     /// The name of a segment's file.
     #[must_use]
     pub fn file_name(&self, id: SegmentId) -> String {
@@ -472,45 +480,61 @@ impl Log {
         let Some(sealed) = self.sealed.iter().find(|sealed| sealed.id == id) else {
             return Ok(None);
         };
-        Ok(Some(self.footer(sealed)?.digest.clone()))
+        let digest = self.digest_of(sealed)?;
+        digest.part(0, digest.size_bytes()).map(Some)
     }
 
-    /// A sealed segment's footer: remembered, from the file, or, if that one is damaged, made by reading the records.
-    pub(crate) fn footer(&self, sealed: &Sealed) -> io::Result<Arc<Footer>> {
+    /// A way to read parts of a sealed segment's digest; `None` if the log has no such segment any more.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub fn digest_reader(&self, id: SegmentId) -> io::Result<Option<DigestReader>> {
+        let sealed = self.sealed.iter().find(|sealed| sealed.id == id);
+        sealed.map(|sealed| self.digest_of(sealed)).transpose()
+    }
+
+    fn digest_of(&self, sealed: &Sealed) -> io::Result<DigestReader> {
+        let name = file_name(&self.config.name, sealed.id.base);
+        self.known(sealed)?.digest(|| self.files.open(&name))
+    }
+
+    /// What a sealed segment's footer says: remembered, from the file, or, if that one is damaged, made by reading the records.
+    pub(crate) fn known(&self, sealed: &Sealed) -> io::Result<Arc<Known>> {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(&sealed.id) {
+            return Ok(Arc::clone(known));
+        }
+        let known = Arc::new(self.read_footer(sealed)?);
+        all.insert(sealed.id, Arc::clone(&known));
+        if all.len() > KNOWN_MAX {
+            all.pop_first();
+        }
+        Ok(known)
+    }
+
+    fn read_footer(&self, sealed: &Sealed) -> io::Result<Known> {
         let trailer = match &sealed.footer {
-            FooterAt::Memory(footer) => return Ok(Arc::clone(footer)),
+            FooterAt::Memory(footer) => return Ok(Known::in_memory(footer)),
             FooterAt::Disk(trailer) => trailer,
         };
-        let mut cache = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, footer)) = cache.iter().find(|(id, _)| *id == sealed.id) {
-            return Ok(Arc::clone(footer));
+        let name = file_name(&self.config.name, sealed.id.base);
+        let file = self.files.open(&name)?;
+        if let Some(footer) = Footer::read(&*file, trailer)? {
+            return Ok(Known::on_disk(footer, trailer));
         }
-        let file = self
-            .files
-            .open(&file_name(&self.config.name, sealed.id.base))?;
-        let footer = match Footer::read(&*file, trailer)? {
-            Some(footer) => footer,
-            None => {
-                let mut tally = Tally::new((self.config.digest)());
-                scan(
-                    file,
-                    sealed.salt,
-                    sealed.data_end,
-                    sealed.id.base,
-                    &mut tally,
-                )?;
-                Footer {
-                    index: tally.index,
-                    digest: tally.digest.bytes(),
-                }
-            }
-        };
-        let footer = Arc::new(footer);
-        if cache.len() >= FOOTERS_CACHED {
-            cache.remove(0);
-        }
-        cache.push((sealed.id, Arc::clone(&footer)));
-        Ok(footer)
+        let mut tally = Tally::new((self.config.digest)());
+        let end = sealed.data_end;
+        scan(file, sealed.salt, end, sealed.id.base, &mut tally)?;
+        Ok(Known::in_memory(&Footer {
+            index: tally.index,
+            digest: tally.digest.bytes(),
+        }))
+    }
+
+    /// What is remembered of segments that are no more is forgotten.
+    pub(crate) fn forget_gone(&self) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|id, _| self.sealed.iter().any(|sealed| sealed.id == *id));
     }
 
     pub(crate) fn mark_all_written(&mut self) {

@@ -122,6 +122,7 @@ impl Log {
             .sealed
             .partition_point(|other| other.id.base < sealed.id.base);
         self.sealed.insert(at, sealed);
+        self.forget_gone();
         Ok(())
     }
 }

@@ -198,13 +198,6 @@ impl Footer {
             digest: bytes.get(4 + count * 16..)?.to_vec(),
         })
     }
-
-    /// Where to start reading for the record `seq`: at it or shortly before.
-    pub(crate) fn seek(&self, seq: u64) -> u64 {
-        let after = self.index.partition_point(|(first, _)| *first <= seq);
-        let entry = after.checked_sub(1).and_then(|at| self.index.get(at));
-        entry.map_or(HEADER_BYTES, |(_, at)| *at)
-    }
 }
 
 /// The name of a segment's file.

@@ -32,6 +32,7 @@ mod engine;
 mod group;
 mod ledger;
 mod lookup;
+mod marks;
 mod memory;
 mod message;
 mod names;

@@ -1,12 +1,14 @@
 //! The topic dictionary of a segment: what catching up readers and rewrites need to know without reading it.
 
 use crate::group::appended;
+use crate::marks::Marks;
 use crate::names::Offset;
 use crate::wire::{Reader, put_short, put_u32, put_u64};
+use std::any::Any;
 use std::collections::HashMap;
 use tidewire_log::Digest;
 
-/// Topics that a dictionary holds; a segment with more has none, and is always read.
+/// Topics that a dictionary holds; a segment with more has marks in its place.
 const TOPICS_MAX: usize = 4096;
 
 /// The topics of one segment while it grows.
@@ -14,6 +16,7 @@ const TOPICS_MAX: usize = 4096;
 pub(crate) struct TopicDigest {
     topics: HashMap<Box<str>, Topic>,
     overflow: Overflow,
+    marks: Marks,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,31 +34,20 @@ struct Topic {
 
 impl Digest for TopicDigest {
     fn add(&mut self, seq: u64, body: &[u8]) {
-        if self.overflow == Overflow::Yes {
-            return;
-        }
         for (index, (_, message)) in appended(body).enumerate() {
-            let last = Offset::new(seq, u8::try_from(index).unwrap_or(u8::MAX));
-            let bytes = body.len() as u64;
-            if let Some(topic) = self.topics.get_mut(message.topic) {
-                topic.bytes += bytes;
-                topic.last = last;
-            } else if self.topics.len() < TOPICS_MAX {
-                self.topics
-                    .insert(message.topic.into(), Topic { bytes, last });
-            } else {
-                self.topics = HashMap::new();
-                self.overflow = Overflow::Yes;
-                return;
+            self.marks.add(seq, message.topic);
+            if self.overflow == Overflow::No {
+                let last = Offset::new(seq, u8::try_from(index).unwrap_or(u8::MAX));
+                self.enter(message.topic, body.len() as u64, last);
             }
         }
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
         if self.overflow == Overflow::Yes {
-            return bytes;
+            return self.marks.bytes();
         }
+        let mut bytes = Vec::new();
         bytes.push(1);
         put_u32(&mut bytes, u32::try_from(self.topics.len()).unwrap_or(0));
         // In order, so that the same records make the same file.
@@ -67,6 +59,29 @@ impl Digest for TopicDigest {
             put_u64(&mut bytes, topic.last.0);
         }
         bytes
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl TopicDigest {
+    /// Where in the segment that grows there may be what some filters match.
+    pub(crate) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    fn enter(&mut self, name: &str, bytes: u64, last: Offset) {
+        if let Some(topic) = self.topics.get_mut(name) {
+            topic.bytes += bytes;
+            topic.last = last;
+        } else if self.topics.len() < TOPICS_MAX {
+            self.topics.insert(name.into(), Topic { bytes, last });
+        } else {
+            self.topics = HashMap::new();
+            self.overflow = Overflow::Yes;
+        }
     }
 }
 

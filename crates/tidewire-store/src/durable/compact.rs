@@ -11,8 +11,10 @@ use crate::owed::Owed;
 use crate::topics::topics;
 use std::collections::VecDeque;
 use std::io;
-use tidewire_log::{Keep, Log, Rewrite, SegmentId, SegmentInfo, Step};
+use tidewire_log::{Cursor, Keep, Log, Rewrite, SegmentId, SegmentInfo, Step};
 
+/// Records that are looked at where there is no dictionary.
+const SAMPLES: u64 = 64;
 /// Bytes of records that one piece of work copies.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -215,9 +217,19 @@ enum Worth {
     Merging,
 }
 
-/// Bytes of a segment that somebody may be owed, by its topic dictionary; all of it if there is none.
+/// Bytes of a segment that somebody may be owed: by its topic dictionary, or, where it has more topics than that holds, by
+/// looking at some of its records.
 fn live_bytes(log: &Log, owed: &Owed, segment: &SegmentInfo) -> io::Result<u64> {
-    let digest = log.digest(segment.id)?.unwrap_or_default();
+    let Some(reader) = log.digest_reader(segment.id)? else {
+        return Ok(segment.size_bytes);
+    };
+    if reader
+        .part(0, 1)
+        .is_ok_and(|tag| tag == [crate::marks::TAG])
+    {
+        return sampled(log, owed, segment);
+    }
+    let digest = reader.part(0, reader.size_bytes())?;
     let Some(topics) = topics(&digest) else {
         return Ok(segment.size_bytes);
     };
@@ -225,4 +237,23 @@ fn live_bytes(log: &Log, owed: &Owed, segment: &SegmentInfo) -> io::Result<u64> 
         .iter()
         .filter(|(name, _, last)| owed.may_be_owed(*last, name));
     Ok(live.map(|(_, bytes, _)| bytes).sum())
+}
+
+/// An estimate from records spread over the segment.
+fn sampled(log: &Log, owed: &Owed, segment: &SegmentInfo) -> io::Result<u64> {
+    let (base, end) = (segment.id.base, segment.covers_to);
+    let stride = (end.saturating_sub(base) / SAMPLES).max(1);
+    let (mut looked_at, mut live) = (0_u64, 0_u64);
+    let mut seq = base;
+    while seq < end {
+        let mut cursor = Cursor::new(seq);
+        let Some(record) = cursor.next(log)?.filter(|record| record.seq < end) else {
+            break;
+        };
+        looked_at += 1;
+        live += u64::from(keep(owed, record.seq, record.body) == Keep::Yes);
+        seq = record.seq.max(seq).saturating_add(stride);
+    }
+    let share = segment.size_bytes.saturating_mul(live);
+    Ok(share.checked_div(looked_at).unwrap_or(segment.size_bytes))
 }
