@@ -58,6 +58,9 @@ pub(crate) struct Access {
     pub(crate) close_timeout: Duration,
     /// What stands in front of the listeners that have more than a socket.
     pub(crate) entrances: Vec<Arc<Entrance>>,
+    /// The listeners whose connections an application's own server brings.
+    #[cfg(feature = "attach")]
+    pub(crate) attachable: Vec<Arc<crate::attach::Attachable>>,
 }
 
 /// The broker has stopped.

@@ -33,6 +33,8 @@
 //! ```
 
 mod answerer;
+#[cfg(feature = "attach")]
+pub mod attach;
 mod broker;
 mod builder;
 mod crew;

@@ -56,6 +56,8 @@ pub struct ListenerSettings {
     pub tcp_receive_buffer_bytes: u32,
     /// See [`tcp_receive_buffer_bytes`](Self::tcp_receive_buffer_bytes).
     pub tcp_send_buffer_bytes: u32,
+    /// Nothing is opened: an application's own HTTP server brings the connections (feature `attach`).
+    pub attached: bool,
     /// Listening sockets that somebody else has opened, a supervisor perhaps; if there are any, nothing is opened at `url`,
     /// which still says by its scheme what is spoken.
     pub open_sockets: Vec<OpenSocket>,
@@ -135,6 +137,7 @@ impl ListenerSettings {
             tcp_user_timeout_secs: tcp.user_timeout_secs,
             tcp_receive_buffer_bytes: tcp.receive_buffer_bytes,
             tcp_send_buffer_bytes: tcp.send_buffer_bytes,
+            attached: false,
             open_sockets: Vec::new(),
             response_information: None,
             tls: TlsSettings::default(),
@@ -143,6 +146,16 @@ impl ListenerSettings {
             proxy_tls_identity: false,
             handshake_timeout_secs: 10,
             unix_mode: 0o660,
+        }
+    }
+
+    /// A listener whose connections an application's own HTTP server brings: MQTT over WebSocket, upgraded there. Whoever
+    /// reaches that server reaches this listener, so it needs an authenticator or `allow_anonymous`.
+    #[must_use]
+    pub fn attached(name: &str) -> Self {
+        Self {
+            attached: true,
+            ..Self::new(name, ListenUrl::web_socket_anywhere())
         }
     }
 

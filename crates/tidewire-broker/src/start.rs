@@ -93,6 +93,11 @@ pub enum StartError {
         /// The address beyond loopback.
         address: SocketAddr,
     },
+    /// As [`OpenToAll`](Self::OpenToAll), of a listener whose connections an application's server brings.
+    AttachedToAll {
+        /// The listener's name.
+        listener: Box<str>,
+    },
     /// A handler is refused.
     Handler(HandlerRejected),
     /// The operating system gave no thread, event queue or descriptor.
@@ -173,15 +178,17 @@ impl<'a> Guards<'a> {
         let Some(side) = side else {
             return Ok(Guard::Nobody);
         };
-        let reach = |addresses: &Vec<SocketAddr>| {
-            if addresses.iter().all(|address| address.ip().is_loopback()) {
+        let reach = |(listener, addresses): (&ListenerSettings, &Vec<SocketAddr>)| {
+            let is_near = addresses.iter().all(|address| address.ip().is_loopback());
+            if is_near && !listener.attached {
                 Reach::Inside
             } else {
                 Reach::Network
             }
         };
         // Pipes come last.
-        let reaches: Vec<Reach> = resolved.iter().map(reach).chain([Reach::Inside]).collect();
+        let listeners = settings.listeners.iter().zip(resolved);
+        let reaches: Vec<Reach> = listeners.map(reach).chain([Reach::Inside]).collect();
         match Extension::start(settings, handlers, later, &reaches, Arc::clone(side)) {
             Ok(extension) => Ok(Guard::Handlers(extension)),
             Err(ExtensionError::Rejected(rejected)) => Err(StartError::Handler(rejected)),
@@ -281,6 +288,8 @@ pub(crate) fn start(settings: &Settings, mut plan: Plan<'_>) -> Result<Broker, S
         server_policy: settings.server_policy(),
         close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
         entrances,
+        #[cfg(feature = "attach")]
+        attachable: crate::attach::attachable(settings),
     };
     let access = Arc::new(access);
     plan.early.bind(&access);
@@ -355,6 +364,9 @@ fn check_names(settings: &Settings, workers: usize) -> Result<u16, StartError> {
 /// The addresses of each listener.
 fn resolve_all(listeners: &[ListenerSettings]) -> Result<Vec<Vec<SocketAddr>>, StartError> {
     let resolve = |settings: &ListenerSettings| {
+        if settings.attached {
+            return Ok(Vec::new());
+        }
         if !settings.open_sockets.is_empty() {
             let open = settings.open_sockets.iter();
             let addresses = open.filter_map(|socket| socket.address().transpose());
@@ -378,6 +390,10 @@ fn check_guarded(
     guard: &Guard<'_>,
 ) -> Result<(), StartError> {
     for ((policy, listener), addresses) in (0..).zip(&settings.listeners).zip(resolved) {
+        if listener.attached && !listener.allow_anonymous && !guard.authenticates(policy) {
+            let listener = listener.name.clone();
+            return Err(StartError::AttachedToAll { listener });
+        }
         let beyond = addresses.iter().find(|address| !address.ip().is_loopback());
         if let Some(&address) = beyond
             && !listener.allow_anonymous
@@ -410,7 +426,9 @@ fn bind_all(
                 error,
             },
         })?;
-        let sockets = if settings.open_sockets.is_empty() {
+        let sockets = if settings.attached {
+            Vec::new()
+        } else if settings.open_sockets.is_empty() {
             open_all(settings, resolved, bound_to)?
         } else {
             adopt_all(settings, resolved, bound_to).map_err(StartError::System)?
@@ -568,6 +586,11 @@ impl fmt::Display for StartError {
                 f,
                 "listener `{listener}` on {address} would let in everybody who reaches this machine, as no authenticator is configured; \
                  listen on 127.0.0.1, or set allow_anonymous = true if that is meant"
+            ),
+            Self::AttachedToAll { listener } => write!(
+                f,
+                "listener `{listener}` would let in everybody who reaches the application's server, as no authenticator is configured; \
+                 register one, or set allow_anonymous = true if that is meant"
             ),
             Self::Handler(rejected) => rejected.fmt(f),
             Self::System(error) => write!(f, "the operating system refused: {error}"),

@@ -67,4 +67,7 @@ pub use url::{
     UrlError,
 };
 #[cfg(feature = "websocket")]
-pub use websocket::{PagesError, StaticPages, WebSocketLayer, WebSocketSettings};
+pub use websocket::{
+    PagesError, StaticPages, UpgradeAccepted, UpgradeRefused, UpgradeRequest, WebSocketLayer,
+    WebSocketSettings,
+};

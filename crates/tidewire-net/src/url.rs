@@ -145,6 +145,16 @@ impl FromStr for ListenUrl {
 }
 
 impl ListenUrl {
+    /// MQTT over WebSocket at no address in particular: where connections are brought by somebody else.
+    #[must_use]
+    pub fn web_socket_anywhere() -> Self {
+        Self {
+            scheme: Scheme::Ws,
+            host: "0.0.0.0".into(),
+            port: 0,
+        }
+    }
+
     /// How the listener talks.
     #[must_use]
     pub fn scheme(&self) -> Scheme {

@@ -28,7 +28,7 @@ struct SystemComponent {
     present: fn() -> bool,
 }
 
-const SYSTEM: [SystemComponent; 5] = [
+const SYSTEM: [SystemComponent; 6] = [
     SystemComponent {
         name: "mosquitto_pub, mosquitto_sub, mosquitto_rr",
         debian_packages: &["mosquitto-clients"],
@@ -52,6 +52,14 @@ const SYSTEM: [SystemComponent; 5] = [
             let old = "process.exit(parseInt(process.versions.node) >= 16 ? 0 : 1)";
             process::succeeds(Command::new("node").args(["-e", old]))
                 && process::find_on_path("npm").is_some()
+        },
+    },
+    SystemComponent {
+        name: "curl and openssl",
+        debian_packages: &["curl", "openssl"],
+        present: || {
+            let mut tools = ["curl", "openssl"].iter();
+            tools.all(|tool| process::find_on_path(tool).is_some())
         },
     },
     SystemComponent {

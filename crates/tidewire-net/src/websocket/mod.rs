@@ -6,7 +6,7 @@ mod pages;
 mod upgrade;
 
 pub use pages::{PagesError, StaticPages};
-pub use upgrade::WebSocketSettings;
+pub use upgrade::{UpgradeAccepted, UpgradeRefused, UpgradeRequest, WebSocketSettings};
 
 use crate::facts::LayerFacts;
 use crate::layer::{Layer, LayerError, LayerState};
@@ -45,6 +45,14 @@ impl WebSocketLayer {
                 pages: None,
                 request: Vec::new(),
             },
+        }
+    }
+
+    /// A connection whose upgrade somebody else has answered: frames follow.
+    #[must_use]
+    pub fn upgraded() -> Self {
+        Self {
+            phase: Phase::Framed(Frames::default()),
         }
     }
 

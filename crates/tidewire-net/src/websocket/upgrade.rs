@@ -16,6 +16,11 @@ const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Sub-protocols that are spoken; the second is what clients of MQTT 3.1 ask for.
 const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
+/// Statuses that stand more than once below.
+const BAD_REQUEST: (u16, &str) = (400, "Bad Request");
+const METHOD_NOT_ALLOWED: (u16, &str) = (405, "Method Not Allowed");
+const UPGRADE_REQUIRED: (u16, &str) = (426, "Upgrade Required");
+
 /// What a listener lets become a WebSocket.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WebSocketSettings {
@@ -46,11 +51,33 @@ impl Default for WebSocketSettings {
     }
 }
 
-/// Why a request does not become a WebSocket: the answer's status line, more headers, and the words for log and body.
-struct Refusal {
-    status: &'static str,
-    header: &'static str,
-    text: String,
+/// A request, whoever has read it.
+#[derive(Clone, Debug)]
+pub struct UpgradeRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Names in any case, and values, in the order in which they came.
+    pub headers: Vec<(&'a str, &'a [u8])>,
+}
+
+/// What the answer to a request that becomes a WebSocket has, status 101 apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpgradeAccepted {
+    /// `Sec-WebSocket-Accept`.
+    pub accept: String,
+    /// `Sec-WebSocket-Protocol`.
+    pub protocol: &'static str,
+}
+
+/// Why a request does not become a WebSocket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpgradeRefused {
+    /// Code of the answer's status, and its name.
+    pub status: (u16, &'static str),
+    /// Headers that the answer needs.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// What is wrong, for log and body.
+    pub text: String,
 }
 
 /// What became of a request.
@@ -80,20 +107,20 @@ pub(super) fn answer(
             return Ok(Answer::Incomplete);
         }
         Ok(Status::Complete(length)) if length <= settings.max_header_bytes => {
-            if let Some(pages) = pages.filter(|_| !asks_for_upgrade(&parsed)) {
+            if let Some(pages) = pages.filter(|_| !asked(&parsed).asks_for_upgrade()) {
                 return Ok(Answer::Page(send_page(pages, &parsed, reply)));
             }
             check(settings, &parsed).map(|accepted| (length, accepted))
         }
         Ok(_) => Err(refusal(
-            "431 Request Header Fields Too Large",
+            (431, "Request Header Fields Too Large"),
             format!(
                 "the request has more than {} bytes",
                 settings.max_header_bytes
             ),
         )),
         Err(error) => Err(refusal(
-            "400 Bad Request",
+            BAD_REQUEST,
             format!("not an HTTP request: {error}"),
         )),
     };
@@ -109,83 +136,123 @@ pub(super) fn answer(
     }
 }
 
-/// What an accepted request is answered with.
-struct Accepted {
-    accept: String,
-    protocol: &'static str,
-}
-
-fn check(settings: &WebSocketSettings, request: &Request<'_, '_>) -> Result<Accepted, Refusal> {
+/// The path's rules, which an application's own server has in its routes, then the others.
+fn check(
+    settings: &WebSocketSettings,
+    request: &Request<'_, '_>,
+) -> Result<UpgradeAccepted, UpgradeRefused> {
     let path = request.path.unwrap_or_default();
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if request.method != Some("GET") || request.version != Some(1) {
+    if request.version != Some(1) {
         return Err(refusal(
-            "405 Method Not Allowed",
+            METHOD_NOT_ALLOWED,
             "only GET of HTTP/1.1 is served",
         ));
     }
     if !settings.paths.iter().any(|served| **served == *path) {
         return Err(refusal(
-            "404 Not Found",
+            (404, "Not Found"),
             format!("no WebSocket at {path:?}"),
         ));
     }
-    if !asks_for_upgrade(request) {
-        let text = "this address speaks MQTT over WebSocket, and the request asks for no upgrade";
-        return Err(Refusal {
-            header: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-            ..refusal("426 Upgrade Required", text)
-        });
-    }
-    if value(request, "sec-websocket-version") != Some("13") {
-        return Err(Refusal {
-            header: "Sec-WebSocket-Version: 13\r\n",
-            ..refusal(
-                "426 Upgrade Required",
-                "only version 13 of WebSocket is spoken",
-            )
-        });
-    }
-    if let Some(origin) = value(request, "origin")
-        && !settings.origins.is_empty()
-        && !settings
-            .origins
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(origin))
-    {
-        return Err(refusal(
-            "403 Forbidden",
-            format!("pages of {origin:?} may not connect: it is not in ws_origins"),
-        ));
-    }
-    let key = value(request, "sec-websocket-key").unwrap_or_default();
-    if BASE64.decode(key).map(|key| key.len()) != Ok(16) {
-        return Err(refusal(
-            "400 Bad Request",
-            "the request has no Sec-WebSocket-Key of 16 bytes",
-        ));
-    }
-    // [5.0 MQTT-6.0.0-3], [5.0 MQTT-6.0.0-4]
-    let protocol = PROTOCOLS
-        .into_iter()
-        .find(|protocol| has_token(request, "sec-websocket-protocol", protocol));
-    let Some(protocol) = protocol else {
-        return Err(refusal(
-            "400 Bad Request",
-            "the client offers neither of the sub-protocols `mqtt` and `mqttv3.1`",
-        ));
-    };
-    let mut hash = Sha1::new();
-    hash.update(key.as_bytes());
-    hash.update(KEY_SUFFIX);
-    Ok(Accepted {
-        accept: BASE64.encode(hash.finalize()),
-        protocol,
-    })
+    asked(request).answer(settings)
 }
 
-fn asks_for_upgrade(request: &Request<'_, '_>) -> bool {
-    has_token(request, "upgrade", "websocket") && has_token(request, "connection", "upgrade")
+fn asked<'a>(request: &'a Request<'_, '_>) -> UpgradeRequest<'a> {
+    let headers = request.headers.iter();
+    UpgradeRequest {
+        method: request.method.unwrap_or_default(),
+        headers: headers.map(|header| (header.name, header.value)).collect(),
+    }
+}
+
+impl UpgradeRequest<'_> {
+    /// Whether it becomes a WebSocket. The rules about paths are left to the caller.
+    ///
+    /// # Errors
+    /// [`UpgradeRefused`].
+    pub fn answer(&self, settings: &WebSocketSettings) -> Result<UpgradeAccepted, UpgradeRefused> {
+        if self.method != "GET" {
+            return Err(refusal(
+                METHOD_NOT_ALLOWED,
+                "only GET of HTTP/1.1 is served",
+            ));
+        }
+        if !self.asks_for_upgrade() {
+            let text =
+                "this address speaks MQTT over WebSocket, and the request asks for no upgrade";
+            return Err(UpgradeRefused {
+                headers: &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+                ..refusal(UPGRADE_REQUIRED, text)
+            });
+        }
+        if self.value("sec-websocket-version") != Some("13") {
+            return Err(UpgradeRefused {
+                headers: &[("Sec-WebSocket-Version", "13")],
+                ..refusal(UPGRADE_REQUIRED, "only version 13 of WebSocket is spoken")
+            });
+        }
+        if let Some(origin) = self.value("origin")
+            && !settings.origins.is_empty()
+            && !settings
+                .origins
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        {
+            return Err(refusal(
+                (403, "Forbidden"),
+                format!("pages of {origin:?} may not connect: it is not in ws_origins"),
+            ));
+        }
+        let key = self.value("sec-websocket-key").unwrap_or_default();
+        if BASE64.decode(key).map(|key| key.len()) != Ok(16) {
+            return Err(refusal(
+                BAD_REQUEST,
+                "the request has no Sec-WebSocket-Key of 16 bytes",
+            ));
+        }
+        // [5.0 MQTT-6.0.0-3], [5.0 MQTT-6.0.0-4]
+        let protocol = PROTOCOLS
+            .into_iter()
+            .find(|protocol| self.has_token("sec-websocket-protocol", protocol));
+        let Some(protocol) = protocol else {
+            return Err(refusal(
+                BAD_REQUEST,
+                "the client offers neither of the sub-protocols `mqtt` and `mqttv3.1`",
+            ));
+        };
+        let mut hash = Sha1::new();
+        hash.update(key.as_bytes());
+        hash.update(KEY_SUFFIX);
+        Ok(UpgradeAccepted {
+            accept: BASE64.encode(hash.finalize()),
+            protocol,
+        })
+    }
+
+    fn asks_for_upgrade(&self) -> bool {
+        self.has_token("upgrade", "websocket") && self.has_token("connection", "upgrade")
+    }
+
+    /// A header's value, if it is there once.
+    fn value(&self, name: &str) -> Option<&str> {
+        let mut found = self.values(name);
+        let first = found.next();
+        if found.next().is_some() { None } else { first }
+    }
+
+    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        let named = move |(other, _): &&(&str, &[u8])| other.eq_ignore_ascii_case(name);
+        let headers = self.headers.iter().filter(named);
+        headers.filter_map(|(_, value)| std::str::from_utf8(value).ok().map(str::trim))
+    }
+
+    /// Whether a header that is a list, or several of them, holds the word.
+    fn has_token(&self, name: &str, token: &str) -> bool {
+        self.values(name)
+            .flat_map(|list| list.split(','))
+            .any(|word| word.trim().eq_ignore_ascii_case(token))
+    }
 }
 
 /// Writes the head of the answer to a request for a page.
@@ -195,11 +262,11 @@ fn send_page(pages: &StaticPages, request: &Request<'_, '_>, reply: &mut Vec<u8>
     let found = match request.method {
         Some("GET" | "HEAD") => {
             let page = pages.find(path);
-            page.ok_or_else(|| refusal("404 Not Found", format!("there is no page {path:?}")))
+            page.ok_or_else(|| refusal((404, "Not Found"), format!("there is no page {path:?}")))
         }
-        _ => Err(Refusal {
-            header: "Allow: GET, HEAD\r\n",
-            ..refusal("405 Method Not Allowed", "pages can be read only")
+        _ => Err(UpgradeRefused {
+            headers: &[("Allow", "GET, HEAD")],
+            ..refusal(METHOD_NOT_ALLOWED, "pages can be read only")
         }),
     };
     let page = match found {
@@ -223,35 +290,15 @@ fn send_page(pages: &StaticPages, request: &Request<'_, '_>, reply: &mut Vec<u8>
     }
 }
 
-fn refusal(status: &'static str, text: impl Into<String>) -> Refusal {
-    Refusal {
+fn refusal(status: (u16, &'static str), text: impl Into<String>) -> UpgradeRefused {
+    UpgradeRefused {
         status,
-        header: "",
+        headers: &[],
         text: text.into(),
     }
 }
 
-/// A header's value, if it is there once.
-fn value<'a>(request: &'a Request<'_, '_>, name: &str) -> Option<&'a str> {
-    let mut found = values(request, name);
-    let first = found.next();
-    if found.next().is_some() { None } else { first }
-}
-
-fn values<'a>(request: &'a Request<'_, '_>, name: &str) -> impl Iterator<Item = &'a str> {
-    let named = move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
-    let headers = request.headers.iter().filter(named);
-    headers.filter_map(|header| std::str::from_utf8(header.value).ok().map(str::trim))
-}
-
-/// Whether a header that is a list, or several of them, holds the word.
-fn has_token(request: &Request<'_, '_>, name: &str, token: &str) -> bool {
-    values(request, name)
-        .flat_map(|list| list.split(','))
-        .any(|word| word.trim().eq_ignore_ascii_case(token))
-}
-
-impl Accepted {
+impl UpgradeAccepted {
     fn write(&self, reply: &mut Vec<u8>) {
         let Self { accept, protocol } = self;
         reply.extend_from_slice(
@@ -264,17 +311,21 @@ impl Accepted {
     }
 }
 
-impl Refusal {
+impl UpgradeRefused {
     fn write(&self, reply: &mut Vec<u8>) {
         let Self {
-            status,
-            header,
+            status: (code, name),
+            headers,
             text,
         } = self;
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         let length = text.len() + 1;
         reply.extend_from_slice(
             format!(
-                "HTTP/1.1 {status}\r\n{header}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                "HTTP/1.1 {code} {name}\r\n{headers}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
                  Content-Length: {length}\r\n\r\n{text}\n"
             )
             .as_bytes(),

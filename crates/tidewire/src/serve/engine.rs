@@ -176,7 +176,8 @@ fn failure(error: &StartError) -> Failure {
         | StartError::Certificates { .. }
         | StartError::Pages { .. }
         | StartError::Handler(_)
-        | StartError::OpenToAll { .. } => Status::Usage,
+        | StartError::OpenToAll { .. }
+        | StartError::AttachedToAll { .. } => Status::Usage,
     };
     Failure::new(status, error.to_string())
 }
