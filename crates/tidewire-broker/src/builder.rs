@@ -3,7 +3,8 @@
 use crate::broker::Broker;
 use crate::handle::BrokerHandle;
 use crate::settings::{ListenerSettings, Settings};
-use crate::start::{Guards, Plan, StartError, start};
+use crate::start::{Guards, Plan, start};
+use crate::start_error::StartError;
 use std::fmt;
 use std::sync::Arc;
 use tidewire_handler::{Controller, Events, Handler, Registration};

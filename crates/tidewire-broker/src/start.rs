@@ -7,16 +7,16 @@ use crate::driver::Driver;
 use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
 use crate::entrance::{Entrance, EntranceError, ListeningSocket, OpenError};
-use crate::extend::{Decider, Extension, ExtensionError, HandlerRejected, Reach};
+use crate::extend::{Decider, Extension, ExtensionError, Reach};
 use crate::handle::{Access, BrokerHandle};
 use crate::interest::InterestView;
 use crate::mailbox::{Mail, Mailbox};
 use crate::settings::{ANSWERER_DECIDES, Deciding, ListenerSettings, NOBODY_DECIDES, Settings};
 use crate::side::Side;
+use crate::start_error::StartError;
 use crate::sys::SysTopics;
 use crate::worker::{Controllers, Worker, WorkerParts, gauges};
 use std::collections::HashSet;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -25,84 +25,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tidewire_core::{Authorization, Core, MAX_WORKERS, Mode, Time, WorkerId};
 use tidewire_handler::{Controller, Events, Registration};
-#[cfg(unix)]
-use tidewire_net::LocalBindError;
-use tidewire_net::{BindError, ListenUrl, MaterialError, PagesError};
 use tokio::runtime::Handle;
-
-/// Why a broker could not start. Nothing is left running then.
-#[derive(Debug)]
-pub enum StartError {
-    /// More workers than can be named.
-    TooManyWorkers {
-        /// What was asked for.
-        workers: usize,
-    },
-    /// More listeners than can be named.
-    TooManyListeners {
-        /// What was asked for.
-        listeners: usize,
-    },
-    /// Two listeners of one name.
-    DuplicateListener {
-        /// The name.
-        name: Box<str>,
-    },
-    /// A listener's host name could not be resolved.
-    Resolve {
-        /// The listener's name.
-        listener: Box<str>,
-        /// Its address.
-        url: Box<ListenUrl>,
-        /// The resolver's error.
-        error: io::Error,
-    },
-    /// A listener could not be opened.
-    Bind {
-        /// The listener's name.
-        listener: Box<str>,
-        /// What is wrong with which address.
-        error: BindError,
-    },
-    /// A listener's path could not be opened.
-    #[cfg(unix)]
-    BindPath {
-        /// The listener's name.
-        listener: Box<str>,
-        /// What is wrong with which path.
-        error: LocalBindError,
-    },
-    /// A listener's certificates cannot be used.
-    Certificates {
-        /// The listener's name.
-        listener: Box<str>,
-        /// What is wrong with which file.
-        error: MaterialError,
-    },
-    /// A listener's pages cannot be read.
-    Pages {
-        /// The listener's name.
-        listener: Box<str>,
-        /// What is wrong.
-        error: PagesError,
-    },
-    /// A listener would let in everybody on the network, and nobody said that this is meant.
-    OpenToAll {
-        /// The listener's name.
-        listener: Box<str>,
-        /// The address beyond loopback.
-        address: SocketAddr,
-    },
-    /// As [`OpenToAll`](Self::OpenToAll), of a listener whose connections an application's server brings.
-    AttachedToAll {
-        /// The listener's name.
-        listener: Box<str>,
-    },
-    /// A handler is refused.
-    Handler(HandlerRejected),
-    /// The operating system gave no thread, event queue or descriptor.
-    System(io::Error),
-}
 
 /// Who decides what clients may do.
 pub(crate) enum Guard<'a> {
@@ -548,68 +471,6 @@ fn driver(
         listeners,
         Arc::new(move |ready| mailbox.post(Mail::Ready(ready))),
     )
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooManyWorkers { workers } => {
-                write!(
-                    f,
-                    "{workers} workers are too many; at most {MAX_WORKERS} are possible, 0 means one for each processor"
-                )
-            }
-            Self::TooManyListeners { listeners } => write!(f, "{listeners} listeners are too many"),
-            Self::DuplicateListener { name } => {
-                write!(
-                    f,
-                    "two listeners are named `{name}`; give each its own name"
-                )
-            }
-            Self::Resolve {
-                listener,
-                url,
-                error,
-            } => {
-                write!(
-                    f,
-                    "listener `{listener}`: cannot find the address of `{}`: {error}",
-                    url.host()
-                )
-            }
-            Self::Bind { listener, error } => write!(f, "listener `{listener}`: {error}"),
-            #[cfg(unix)]
-            Self::BindPath { listener, error } => write!(f, "listener `{listener}`: {error}"),
-            Self::Certificates { listener, error } => write!(f, "listener `{listener}`: {error}"),
-            Self::Pages { listener, error } => write!(f, "listener `{listener}`: {error}"),
-            Self::OpenToAll { listener, address } => write!(
-                f,
-                "listener `{listener}` on {address} would let in everybody who reaches this machine, as no authenticator is configured; \
-                 listen on 127.0.0.1, or set allow_anonymous = true if that is meant"
-            ),
-            Self::AttachedToAll { listener } => write!(
-                f,
-                "listener `{listener}` would let in everybody who reaches the application's server, as no authenticator is configured; \
-                 register one, or set allow_anonymous = true if that is meant"
-            ),
-            Self::Handler(rejected) => rejected.fmt(f),
-            Self::System(error) => write!(f, "the operating system refused: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Resolve { error, .. } | Self::System(error) => Some(error),
-            Self::Bind { error, .. } => Some(error),
-            #[cfg(unix)]
-            Self::BindPath { error, .. } => Some(error),
-            Self::Certificates { error, .. } => Some(error),
-            Self::Pages { error, .. } => Some(error),
-            _ => None,
-        }
-    }
 }
 
 /// A point in time of the workers' clock.
