@@ -2,6 +2,7 @@
 //!
 //! - [`PasswordFile`]: user names and passwords, in mosquitto's file format. [`PasswordRecord`] is one line of it.
 //! - [`ClientCertificate`]: the name in a TLS certificate.
+//! - `TokenAuthenticator` (feature `jwt`): JSON Web Tokens, with rules in them if so wished.
 //! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset. [`TomlRules`]: the same from TOML, with
 //!   groups, addresses and listeners.
 //! - `LuaHandler` (feature `lua`): a script. `WebhookHandler` (feature `http`): a server that is asked and told by HTTP.
@@ -14,6 +15,8 @@ mod client_certificate;
     allow(dead_code, reason = "each kind of handler uses its own part")
 )]
 mod foreign;
+#[cfg(feature = "jwt")]
+mod jwt;
 #[cfg(feature = "lua")]
 mod lua;
 mod password_file;
@@ -25,6 +28,8 @@ mod webhook;
 
 pub use acl_rules::{AclError, AclRules, Verdict};
 pub use client_certificate::{CertificateIdentity, CertificatePassword, ClientCertificate};
+#[cfg(feature = "jwt")]
+pub use jwt::{TokenAuthenticator, TokenKeyError, TokenKeys, TokenSettings};
 #[cfg(feature = "lua")]
 pub use lua::{LuaHandler, LuaHandlerError, LuaSettings};
 pub use password_file::{PasswordFile, PasswordFileError};
