@@ -717,6 +717,138 @@ fn rules_in_toml_are_obeyed_and_read_again() {
     assert_eq!(alice.subscribe("other/#"), 1);
 }
 
+/// A token as an application would make it, signed by openssl: `sign` are its arguments behind `dgst`.
+fn token(folder: &Path, algorithm: &str, claims: &serde_json::Value, sign: &[&str]) -> String {
+    use base64::Engine as _;
+    let part = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let header = format!("{{\"alg\":\"{algorithm}\",\"typ\":\"JWT\"}}");
+    let signed = format!(
+        "{}.{}",
+        part(header.as_bytes()),
+        part(claims.to_string().as_bytes())
+    );
+    fs::write(folder.join("signed"), &signed).expect("written");
+    let mut command = Command::new("openssl");
+    command
+        .current_dir(folder)
+        .arg("dgst")
+        .args(sign)
+        .args(["-binary", "signed"]);
+    let output = command.output().expect("openssl runs");
+    assert!(output.status.success(), "{output:?}");
+    format!("{signed}.{}", part(&output.stdout))
+}
+
+fn in_secs(secs: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_secs() + secs
+}
+
+#[test]
+fn tokens_let_their_users_in_with_their_rules_until_they_expire() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command
+            .current_dir(folder.path())
+            .args(arguments.split(' '));
+        assert!(
+            command.output().expect("openssl runs").status.success(),
+            "{arguments}"
+        );
+    };
+    openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key");
+    openssl("pkey -in rsa.key -pubout -out token.pem");
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    let broker = broker(
+        folder.path(),
+        "[auth]\njwt_key_file = \"token.pem\"\njwt_rules_claim = \"acl\"\njwt_leeway_secs = 0\npassword_file = \"users\"\n",
+    );
+    let publish = |topic: &str, user: &str, password: &str| {
+        let mut command = mosquitto("mosquitto_pub", &broker);
+        command.args([
+            "-V", "5", "-q", "1", "-m", "x", "-u", user, "-P", password, "-t", topic,
+        ]);
+        let output = command.output().expect("it runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let claims = |secs| serde_json::json!({ "sub": "meter-7", "exp": in_secs(secs), "acl": { "publish": ["up/#"], "subscribe": ["down/#"] } });
+    let rs = ["-sha256", "-sign", "rsa.key"];
+    let good = token(folder.path(), "RS256", &claims(3600), &rs);
+    assert_eq!(publish("up/x", "whatever", &good), "");
+    assert!(publish("down/x", "whatever", &good).contains("ot authorized"));
+    // Passwords of the file go on to work beside tokens.
+    assert_eq!(publish("down/x", "alice", "secret"), "");
+    assert_ne!(
+        publish("up/x", "alice", &good[..good.len() - 8]),
+        "",
+        "a signature that was cut"
+    );
+    assert_ne!(publish("up/x", "alice", "wrong"), "");
+
+    // The connection ends with the token.
+    let short = token(folder.path(), "RS256", &claims(3), &rs);
+    let mut command = mosquitto("mosquitto_sub", &broker);
+    command.args([
+        "-i", "short", "-V", "5", "-u", "x", "-P", &short, "-t", "down/#",
+    ]);
+    let mut listener = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let line = broker.wait_for_log("what the client has authenticated with is no longer valid");
+    assert!(line.contains("0xA0") && line.contains("short"), "{line}");
+    listener.kill().expect("killed");
+    listener.wait().expect("ended");
+    assert_ne!(publish("up/x", "x", &short), "", "an expired token");
+
+    // Another key, read again: the old one's tokens are worth nothing.
+    let secret = "0123456789abcdef0123456789abcdef";
+    fs::write(folder.path().join("token.pem"), format!("{secret}\n")).expect("written");
+    broker.signal(Signal::HUP);
+    broker.wait_for_log("read again");
+    assert_ne!(publish("up/x", "x", &good), "", "a token of the old key");
+    let hs = [
+        "-sha256",
+        "-mac",
+        "HMAC",
+        "-macopt",
+        &format!("key:{secret}"),
+    ];
+    assert_eq!(
+        publish(
+            "up/x",
+            "x",
+            &token(folder.path(), "HS256", &claims(3600), &hs)
+        ),
+        ""
+    );
+}
+
+#[test]
+fn a_key_of_tokens_with_a_fault_starts_nothing_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("key"), "secret").expect("written");
+    fs::write(
+        folder.path().join("broker.toml"),
+        "[auth]\njwt_key_file = \"key\"\n",
+    )
+    .expect("written");
+    let mut command = tidewire();
+    command
+        .current_dir(folder.path())
+        .args(["check-config", "broker.toml"]);
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("key: a secret of 6 bytes can be guessed"),
+        "{said}"
+    );
+    assert!(said.contains("openssl rand -hex 32"), "{said}");
+}
+
 #[test]
 fn help_of_passwd_names_every_flag() {
     let help = run(&["passwd", "--help"]).stdout;

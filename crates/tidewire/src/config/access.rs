@@ -141,7 +141,12 @@ pub(super) static KEYS: &[Key] = &[
 impl Config {
     /// Whether this listener's clients can prove who they are.
     pub(crate) fn authenticates(&self, listener: &Listener) -> bool {
-        listener.authenticate && (self.password_file.is_some() || self.identifies(listener))
+        listener.authenticate && (self.checks_passwords() || self.identifies(listener))
+    }
+
+    /// Whether somebody checks what clients give as password: a file, or the key of tokens.
+    pub(crate) fn checks_passwords(&self) -> bool {
+        self.password_file.is_some() || self.tokens.key_file.is_some()
     }
 
     /// Whether clients of this listener are known by their certificates.

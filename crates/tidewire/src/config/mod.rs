@@ -14,6 +14,7 @@ pub(crate) mod reference;
 mod suggest;
 mod table;
 pub(crate) mod tcp;
+mod token;
 mod value;
 mod ways;
 
@@ -53,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// User names and passwords.
     pub(crate) password_file: Option<PathBuf>,
+    /// JSON Web Tokens.
+    pub(crate) tokens: token::Tokens,
     /// Access rules.
     pub(crate) acl_file: Option<PathBuf>,
     /// Access rules that come with the program.
@@ -77,6 +80,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             metrics_listen: None,
             password_file: None,
+            tokens: token::Tokens::default(),
             acl_file: None,
             acl_preset: AclPreset::None,
             limits: Limits::default(),

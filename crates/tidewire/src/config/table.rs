@@ -2,7 +2,7 @@
 
 use super::key::{Access, Key, Kind, Reload, Section};
 use super::value::Value;
-use super::{LogFormat, access, limits, listeners, tcp, ways};
+use super::{LogFormat, access, limits, listeners, tcp, token, ways};
 use std::path::PathBuf;
 use tidewire_core::SharedStrategy;
 
@@ -23,6 +23,7 @@ pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
     let listeners = listeners::KEYS.iter().chain(tcp::KEYS).chain(ways::KEYS);
     listeners
         .chain(access::KEYS)
+        .chain(token::KEYS)
         .chain(KEYS)
         .chain(limits::KEYS)
 }

@@ -334,14 +334,14 @@ fn into_paths(value: Value) -> Vec<PathBuf> {
     }
 }
 
-fn texts(texts: &[Box<str>]) -> Value {
+pub(super) fn texts(texts: &[Box<str>]) -> Value {
     if texts.is_empty() {
         return Value::Unset;
     }
     Value::Texts(texts.iter().map(ToString::to_string).collect())
 }
 
-fn into_texts(value: Value) -> Vec<Box<str>> {
+pub(super) fn into_texts(value: Value) -> Vec<Box<str>> {
     match value {
         Value::Texts(texts) => texts.into_iter().map(Into::into).collect(),
         _ => Vec::new(),

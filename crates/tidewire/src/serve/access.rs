@@ -6,7 +6,7 @@ use crate::exit::{Failure, Status};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use tidewire_broker::BrokerHandle;
-use tidewire_broker::handlers::{ClientCertificate, PasswordFile};
+use tidewire_broker::handlers::{ClientCertificate, PasswordFile, TokenAuthenticator, TokenKeys};
 use tidewire_handler::Registration;
 
 /// Reads the files; a file with a fault starts nothing.
@@ -15,6 +15,14 @@ pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
     if let Some(path) = &config.password_file {
         let file = PasswordFile::load(path).map_err(|error| faulty("[auth]", path, &error))?;
         let registration = Registration::new("password file", file);
+        handlers.extend(for_those(config, registration, |listener| {
+            listener.authenticate
+        }));
+    }
+    if let Some(path) = &config.tokens.key_file {
+        let keys = TokenKeys::load(path).map_err(|error| faulty("[auth]", path, &error))?;
+        let tokens = TokenAuthenticator::new(keys, config.tokens.settings.clone());
+        let registration = Registration::new("tokens", tokens).priority(TOKENS);
         handlers.extend(for_those(config, registration, |listener| {
             listener.authenticate
         }));
@@ -28,6 +36,8 @@ pub(crate) fn handlers(config: &Config) -> Result<Vec<Registration>, Failure> {
     Ok(handlers)
 }
 
+/// What looks like a token is no password of a file.
+const TOKENS: i32 = 5;
 /// Certificates are looked at before passwords: where a certificate is enough, nobody is asked for one.
 const BEFORE_PASSWORDS: i32 = 10;
 
@@ -49,14 +59,14 @@ fn certificates(config: &Config) -> impl Iterator<Item = Registration> {
 
 /// The files that are read.
 pub(super) fn files(config: &Config) -> impl Iterator<Item = &Path> {
-    let files = config.password_file.iter().chain(&config.acl_file);
-    files.map(PathBuf::as_path)
+    let files = config.password_file.iter().chain(&config.tokens.key_file);
+    files.chain(&config.acl_file).map(PathBuf::as_path)
 }
 
 /// Reads the files again, at the paths that the broker was started with. If one has a fault, all stay as they were. `why`
 /// begins the log line.
 pub(super) fn reload(why: &str, config: &Config, handle: &BrokerHandle) {
-    if config.password_file.is_none() && config.acl_file.is_none() {
+    if files(config).next().is_none() {
         return;
     }
     let replaced = handlers(config).and_then(|again| {

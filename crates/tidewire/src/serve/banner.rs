@@ -70,10 +70,10 @@ fn versions(listener: &Listener) -> String {
 
 fn audience(config: &Config, listener: &Listener) -> &'static str {
     if !config.is_open(listener) {
-        match (config.identifies(listener), config.password_file.is_some()) {
-            (true, true) => "for clients with a certificate, and users of the password file",
+        match (config.identifies(listener), config.checks_passwords()) {
+            (true, true) => "for clients with a certificate, and users with a password or token",
             (true, false) => "for clients with a certificate",
-            (false, _) => "for users of the password file",
+            (false, _) => "for users with a password or token",
         }
     } else if crate::url::is_loopback(&listener.url) {
         "open to every program on this machine, without a password; to nobody else"

@@ -80,10 +80,7 @@ fn listeners(serve: &Serve, config: &Config) -> Result<Vec<Listener>, Failure> {
                 format!("--listen {url} is given twice"),
             ));
         }
-        if !crate::url::is_loopback(&url)
-            && !serve.allow_anonymous
-            && config.password_file.is_none()
-        {
+        if !crate::url::is_loopback(&url) && !serve.allow_anonymous && !config.checks_passwords() {
             return Err(open_to_everybody(&url));
         }
         let name = if index == 0 {
