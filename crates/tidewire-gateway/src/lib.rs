@@ -6,6 +6,7 @@
 //! restarted server cost time, and no data.
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod downlink;

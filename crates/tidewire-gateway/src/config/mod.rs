@@ -10,6 +10,7 @@ mod tables;
 
 pub use build::AppSettings;
 pub use read::Fault;
+pub(crate) use read::closest;
 pub use reference::markdown;
 pub use schema::{Key, Kind, Table};
 pub use tables::TABLES;
