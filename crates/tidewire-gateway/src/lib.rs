@@ -15,6 +15,7 @@ pub mod hub;
 mod journal;
 mod json;
 pub mod model;
+pub mod page;
 pub mod pipeline;
 pub mod source;
 pub mod uplink;

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Exit code 0 if it may, 8 if it may not, 2 if the question or the configuration is wrong. The rules are those of the
     /// configuration file; a running broker reads them when it starts, when their file changes and at SIGHUP.
     Explain(Explain),
+    /// Run an edge gateway: data of devices on any MQTT server, complete and in order.
+    #[cfg(unix)]
+    Gateway(crate::gateway::Gateway),
     /// Write a password file: add, change or delete a user.
     ///
     /// The flags are those of mosquitto_passwd, and mosquitto 2.1 and later reads the file, too; for earlier versions add `-H

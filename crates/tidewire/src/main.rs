@@ -11,6 +11,8 @@ mod control;
 mod data_dir;
 mod exit;
 mod explain;
+#[cfg(unix)]
+mod gateway;
 mod logs;
 mod metrics;
 mod passwd;
@@ -64,6 +66,8 @@ fn run(command: &Command) -> Result<(), Failure> {
             print(&outcome.text)?;
             outcome.failure.map_or(Ok(()), Err)
         }
+        #[cfg(unix)]
+        Command::Gateway(gateway) => print(&gateway::run(gateway)?),
         Command::Passwd(passwd) => passwd::run(passwd),
         Command::Completions(completions) => {
             let mut script = Vec::new();

@@ -15,11 +15,18 @@ pub(crate) enum Oddity {
 /// Keys of a configuration that the text of a program never names after `conf.`.
 pub(crate) fn oddities(program: &str, conf: &Json) -> Vec<Oddity> {
     let read = keys_read(program);
-    let Some(rows) = conf.as_object() else { return Vec::new() };
-    let unread = rows.keys().filter(|key| !read.contains(&key.as_str()) && !is_quoted(program, key));
+    let Some(rows) = conf.as_object() else {
+        return Vec::new();
+    };
+    let unread = rows
+        .keys()
+        .filter(|key| !read.contains(&key.as_str()) && !is_quoted(program, key));
     unread
         .map(|key| {
-            let candidates = read.iter().copied().filter(|known| !rows.contains_key(*known));
+            let candidates = read
+                .iter()
+                .copied()
+                .filter(|known| !rows.contains_key(*known));
             match closest(key, candidates) {
                 Some(known) => Oddity::Misspelt(key.clone(), known.to_owned()),
                 None => Oddity::Unread(key.clone()),
@@ -33,7 +40,9 @@ fn keys_read(program: &str) -> Vec<&str> {
     let mut keys = Vec::new();
     for (at, word) in program.match_indices("conf.") {
         let rest = program.get(at + word.len()..).unwrap_or_default();
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         if let Some(key) = rest.get(..end).filter(|key| !key.is_empty()) {
             keys.push(key);
         }
@@ -52,8 +61,12 @@ mod tests {
 
     #[test]
     fn misspelt_keys_are_told_from_those_that_are_read() {
-        let program = "self._host = conf.server or 'x'\nlocal p = self._conf.port\nlocal q = conf['queue']";
-        let found = oddities(program, &json!({"sever": "a", "port": "1883", "queue": 1, "color": "red"}));
+        let program =
+            "self._host = conf.server or 'x'\nlocal p = self._conf.port\nlocal q = conf['queue']";
+        let found = oddities(
+            program,
+            &json!({"sever": "a", "port": "1883", "queue": 1, "color": "red"}),
+        );
         let expected = [
             Oddity::Unread("color".to_owned()),
             Oddity::Misspelt("sever".to_owned(), "server".to_owned()),

@@ -3,7 +3,14 @@
 use serde_json::Value as Json;
 
 /// Words in the names of keys whose values nobody may read.
-const SECRET_WORDS: [&str; 6] = ["password", "passwd", "pwd", "secret", "token", "private_key"];
+const SECRET_WORDS: [&str; 6] = [
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "token",
+    "private_key",
+];
 /// A shorter value hides nothing, and would hide every text that has these letters by chance.
 const SHORTEST: usize = 3;
 
@@ -19,7 +26,8 @@ impl Mask {
         let mut mask = Self::default();
         mask.collect(conf);
         // The longest first, as one may contain another.
-        mask.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        mask.secrets
+            .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         mask
     }
 
@@ -31,7 +39,9 @@ impl Mask {
                         Json::String(text) if is_secret(name) && text.len() >= SHORTEST => {
                             self.secrets.push(text.clone());
                         }
-                        Json::Number(number) if is_secret(name) => self.secrets.push(number.to_string()),
+                        Json::Number(number) if is_secret(name) => {
+                            self.secrets.push(number.to_string());
+                        }
                         other => self.collect(other),
                     }
                 }

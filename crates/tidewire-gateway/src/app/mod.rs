@@ -5,6 +5,7 @@ mod conf;
 mod host;
 mod mask;
 mod mqtt;
+mod mqtt_table;
 mod room;
 mod run;
 
@@ -78,7 +79,10 @@ impl Apps {
         for app in settings {
             let mut slot = Slot {
                 settings: app.clone(),
-                state: Arc::new(Mutex::new(State { word: "stopped", ..State::default() })),
+                state: Arc::new(Mutex::new(State {
+                    word: "stopped",
+                    ..State::default()
+                })),
                 control: None,
             };
             if app.start {
@@ -91,7 +95,11 @@ impl Apps {
 
     /// Stops all of them and waits for their ends.
     pub fn stop(&self) {
-        let controls: Vec<Control> = self.lock().values_mut().filter_map(|slot| slot.control.take()).collect();
+        let controls: Vec<Control> = self
+            .lock()
+            .values_mut()
+            .filter_map(|slot| slot.control.take())
+            .collect();
         for control in &controls {
             control.stop.store(true, Ordering::Relaxed);
             control.bell.ring();
@@ -105,7 +113,7 @@ impl Apps {
     /// Name, state, latest problem and number of starts of each.
     #[must_use]
     pub fn list(&self) -> Json {
-        let row = |(name, slot): (&Box<str>, &Slot)| {
+        let row = |(name, slot): (&_, &Slot)| {
             let state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
             json!({"name": name, "file": slot.settings.file.display().to_string(), "state": state.word, "problem": state.problem, "starts": state.starts})
         };
@@ -113,7 +121,11 @@ impl Apps {
     }
 
     fn start_slot(&self, slot: &mut Slot) {
-        if slot.control.as_ref().is_some_and(|control| !control.thread.is_finished()) {
+        if slot
+            .control
+            .as_ref()
+            .is_some_and(|control| !control.thread.is_finished())
+        {
             return;
         }
         let (stop, bell) = (Arc::new(AtomicBool::new(false)), Arc::new(Bell::default()));
@@ -154,7 +166,9 @@ impl AppControl for Apps {
             return Ok(self.list());
         }
         let mut slots = self.lock();
-        let slot = slots.get_mut(app).ok_or_else(|| format!("there is no app `{app}`"))?;
+        let slot = slots
+            .get_mut(app)
+            .ok_or_else(|| format!("there is no app `{app}`"))?;
         match verb {
             "start" => self.start_slot(slot),
             "stop" | "restart" | "conf" => {
@@ -169,7 +183,11 @@ impl AppControl for Apps {
                     self.start_slot(slot);
                 }
             }
-            _ => return Err("known are app/list, app/start, app/stop, app/restart and app/conf".to_owned()),
+            _ => {
+                return Err(
+                    "known are app/list, app/start, app/stop, app/restart and app/conf".to_owned(),
+                );
+            }
         }
         Ok(Json::Null)
     }
@@ -212,7 +230,12 @@ impl Supervisor {
                 self.bell.wait_until(again);
             }
         }
-        let problem = self.state.lock().unwrap_or_else(PoisonError::into_inner).problem.take();
+        let problem = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .problem
+            .take();
         self.set("stopped", problem);
     }
 
@@ -226,7 +249,12 @@ impl Supervisor {
     fn live(&self) -> End {
         let script = match ScriptFile::new(&self.settings.file).read() {
             Ok(script) => script,
-            Err(error) => return End::Failed(format!("{} cannot be read: {error}", self.settings.file.display())),
+            Err(error) => {
+                return End::Failed(format!(
+                    "{} cannot be read: {error}",
+                    self.settings.file.display()
+                ));
+            }
         };
         if let Some(end) = self.judge_conf(&String::from_utf8_lossy(script.source())) {
             return end;
@@ -234,7 +262,11 @@ impl Supervisor {
         let (actions, mut requests) = mpsc::channel(64);
         let room = Arc::new(Room::default());
         room.lock().conf = self.settings.conf.clone();
-        let folder = self.settings.file.parent().map(|folder| folder.display().to_string());
+        let folder = self
+            .settings
+            .file
+            .parent()
+            .map(|folder| folder.display().to_string());
         let means = Means {
             app: self.settings.name.clone(),
             gateway: self.gateway.clone(),
@@ -245,7 +277,9 @@ impl Supervisor {
             started: Instant::now(),
             runtime: self.runtime.clone(),
             actions,
-            folder: folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| ".".to_owned()),
+            folder: folder
+                .filter(|folder| !folder.is_empty())
+                .unwrap_or_else(|| ".".to_owned()),
         };
         let ringer = self.ring_for_news();
         let life = Life {
@@ -261,7 +295,10 @@ impl Supervisor {
         // Clients are cut without a farewell: whoever watches sees the will.
         let (clients, devices) = {
             let mut desk = room.lock();
-            (std::mem::take(&mut desk.clients), std::mem::take(&mut desk.devices))
+            (
+                std::mem::take(&mut desk.clients),
+                std::mem::take(&mut desk.devices),
+            )
         };
         drop(clients);
         for sn in devices {
@@ -275,7 +312,9 @@ impl Supervisor {
         for oddity in oddities(program, &self.settings.conf) {
             match oddity {
                 Oddity::Misspelt(key, known) => {
-                    return Some(End::Failed(format!("its configuration has `{key}`, which the program does not read; did you mean `{known}`?")));
+                    return Some(End::Failed(format!(
+                        "its configuration has `{key}`, which the program does not read; did you mean `{known}`?"
+                    )));
                 }
                 Oddity::Unread(key) => {
                     tracing::warn!(target: "app", app = &*self.settings.name, "its configuration has `{key}`, which the program does not seem to read");

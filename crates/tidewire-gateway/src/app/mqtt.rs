@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidewire_client::protocol::Cause;
-use tidewire_client::{Client, ConnectError, Event, LastWill, Publish, Qos, ReasonCode, Subscription, Tls, Version};
+use tidewire_client::{
+    Client, ConnectError, Event, LastWill, Publish, Qos, ReasonCode, Subscription, Tls, Version,
+};
 use tokio::runtime::Runtime;
 
 /// Messages that an app may be behind before the server has to wait.
@@ -37,12 +39,25 @@ pub(super) struct MqttOptions {
 /// Something for one of the app's callbacks.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Callback {
-    Connect { is_success: bool, code: i64, text: String },
-    Disconnect { is_success: bool, code: i64, text: String },
+    Connect {
+        is_success: bool,
+        code: i64,
+        text: String,
+    },
+    Disconnect {
+        is_success: bool,
+        code: i64,
+        text: String,
+    },
     Publish(i64),
     Subscribe(i64, i64),
     Unsubscribe(i64),
-    Message { topic: String, payload: Vec<u8>, qos: i64, retain: bool },
+    Message {
+        topic: String,
+        payload: Vec<u8>,
+        qos: i64,
+        retain: bool,
+    },
 }
 
 /// How far an attempt to connect has come.
@@ -125,16 +140,27 @@ impl MqttClient {
     }
 
     /// Begins to connect.
-    pub(super) fn connect(&mut self, host: &str, port: u16, keep_alive_secs: u64) -> Result<(), Failure> {
+    pub(super) fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        keep_alive_secs: u64,
+    ) -> Result<(), Failure> {
         self.cut();
         let failed = |error: std::io::Error| (code::SYSTEM, error.to_string());
         // A runtime of its own: dropping it cuts the connection without a farewell, as the end of a process does.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
         let builder = self.builder(host, port, keep_alive_secs);
         let events = builder.events();
         let client = {
             let _inside = runtime.enter();
-            builder.start().map_err(|error| (code::INVALID, error.to_string()))?
+            builder
+                .start()
+                .map_err(|error| (code::INVALID, error.to_string()))?
         };
         let mut state = self.shared.lock();
         state.opened = Opened::Waiting;
@@ -148,15 +174,27 @@ impl MqttClient {
 
     fn builder(&self, host: &str, port: u16, keep_alive_secs: u64) -> tidewire_client::Builder {
         let options = &self.options;
-        let scheme = if options.tls.is_some() { "mqtts" } else { "mqtt" };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let scheme = if options.tls.is_some() {
+            "mqtts"
+        } else {
+            "mqtt"
+        };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
         let mut builder = Client::builder(&format!("{scheme}://{host}:{port}"))
             .version(options.version)
             .keep_alive(Duration::from_secs(keep_alive_secs));
         if !options.client_id.is_empty() {
             builder = builder.client_id(&options.client_id);
         }
-        builder = if options.clean { builder.clean_start() } else { builder.keep_session(Duration::from_secs(86_400)) };
+        builder = if options.clean {
+            builder.clean_start()
+        } else {
+            builder.keep_session(Duration::from_secs(86_400))
+        };
         match &options.login {
             Some((name, Some(password))) => builder = builder.credentials(name, password),
             Some((name, None)) => builder = builder.username(name),
@@ -164,11 +202,19 @@ impl MqttClient {
         }
         if let Some((topic, payload, qos, retain)) = &options.will {
             let message = Publish::new(topic.as_str(), payload.clone()).qos(*qos);
-            builder = builder.will(LastWill::new(if *retain { message.retained() } else { message }));
+            builder = builder.will(LastWill::new(if *retain {
+                message.retained()
+            } else {
+                message
+            }));
         }
         if let Some(tls) = &options.tls {
             let tls = tls.clone();
-            builder = builder.tls(if options.insecure { tls.danger_accept_any_certificate() } else { tls });
+            builder = builder.tls(if options.insecure {
+                tls.danger_accept_any_certificate()
+            } else {
+                tls
+            });
         }
         builder
     }
@@ -186,16 +232,24 @@ impl MqttClient {
         self.shared.lock().callbacks.pop_front()
     }
 
-    pub(super) fn publish(&mut self, topic: &str, payload: Vec<u8>, qos: Qos, retain: bool) -> Result<i64, Failure> {
+    pub(super) fn publish(
+        &mut self,
+        topic: &str,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+    ) -> Result<i64, Failure> {
         let message = Publish::new(topic, payload).qos(qos);
         let message = if retain { message.retained() } else { message };
         let mid = self.mid();
         let (runtime, client) = self.live()?;
-        let mut receipt = client.try_publish(message).map_err(|rejected| match rejected.why {
-            tidewire_client::Rejection::Full => (code::NO_MEMORY, rejected.to_string()),
-            tidewire_client::Rejection::Closed => (code::NO_CONNECTION, rejected.to_string()),
-            tidewire_client::Rejection::Invalid(_) => (code::INVALID, rejected.to_string()),
-        })?;
+        let mut receipt = client
+            .try_publish(message)
+            .map_err(|rejected| match rejected.why {
+                tidewire_client::Rejection::Full => (code::NO_MEMORY, rejected.to_string()),
+                tidewire_client::Rejection::Closed => (code::NO_CONNECTION, rejected.to_string()),
+                tidewire_client::Rejection::Invalid(_) => (code::INVALID, rejected.to_string()),
+            })?;
         let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
             if receipt.delivered().await.is_ok() {
@@ -246,13 +300,20 @@ impl MqttClient {
             return Err(not_connected());
         };
         let was_connected = self.shared.lock().is_connected;
-        runtime.block_on(async { client.close(Duration::from_secs(2)).await.undelivered.clear() });
+        // What is left undelivered is lost with the client, as in mosquitto.
+        let _ = runtime.block_on(client.close(Duration::from_secs(2)));
         runtime.shutdown_background();
         let mut state = self.shared.lock();
         state.is_connected = false;
         if was_connected {
-            state.callbacks.retain(|callback| !matches!(callback, Callback::Disconnect { .. }));
-            state.callbacks.push_back(Callback::Disconnect { is_success: true, code: 0, text: "Disconnected".to_owned() });
+            state
+                .callbacks
+                .retain(|callback| !matches!(callback, Callback::Disconnect { .. }));
+            state.callbacks.push_back(Callback::Disconnect {
+                is_success: true,
+                code: 0,
+                text: "Disconnected".to_owned(),
+            });
         }
         drop(state);
         self.shared.bell.ring();
@@ -291,7 +352,10 @@ impl Drop for MqttClient {
 }
 
 fn not_connected() -> Failure {
-    (code::NO_CONNECTION, "The client is not currently connected.".to_owned())
+    (
+        code::NO_CONNECTION,
+        "The client is not currently connected.".to_owned(),
+    )
 }
 
 /// Follows one connection to its end.
@@ -339,7 +403,11 @@ fn ended(cause: &ConnectError, shared: &Shared) {
             text,
         });
     } else {
-        let number = if matches!(cause, ConnectError::Tls { .. }) { code::TLS } else { code::SYSTEM };
+        let number = if matches!(cause, ConnectError::Tls { .. }) {
+            code::TLS
+        } else {
+            code::SYSTEM
+        };
         state.opened = Opened::Failed(number, text);
     }
 }

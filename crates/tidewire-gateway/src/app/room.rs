@@ -32,7 +32,11 @@ impl Bell {
             if left.is_zero() {
                 return false;
             }
-            rung = self.heard.wait_timeout(rung, left).unwrap_or_else(PoisonError::into_inner).0;
+            rung = self
+                .heard
+                .wait_timeout(rung, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

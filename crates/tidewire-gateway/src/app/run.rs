@@ -91,7 +91,10 @@ impl Life<'_> {
     }
 
     fn try_live(&mut self) -> Result<(), ScriptError> {
-        let limits = Limits { instructions: BURST, memory_bytes: MEMORY_BYTES };
+        let limits = Limits {
+            instructions: BURST,
+            memory_bytes: MEMORY_BYTES,
+        };
         let host = Host::new(&limits, &[])?;
         let (app_name, mask) = (self.means.app.clone(), self.means.mask.clone());
         host.on_print(move |line| super::host::say(&app_name, "info", &mask.apply(line)))?;
@@ -115,7 +118,11 @@ impl Life<'_> {
             if self.stop.load(Ordering::Relaxed) || self.means.room.lock().stop.is_some() {
                 let now = Instant::now();
                 let until = *closing_until.get_or_insert(now + CLOSING);
-                scheduler.close(if self.stop.load(Ordering::Relaxed) { "stop" } else { "exit" })?;
+                scheduler.close(if self.stop.load(Ordering::Relaxed) {
+                    "stop"
+                } else {
+                    "exit"
+                })?;
                 if now >= until {
                     return Ok(());
                 }
@@ -171,7 +178,9 @@ fn wrong(text: &str) -> ScriptError {
 fn load(host: &Host, script: &Script, means: &Means, sys: Value) -> Result<Table, ScriptError> {
     let returned = host.run(script)?;
     let Some(Value::Table(class)) = returned.into_iter().next() else {
-        return Err(wrong("the program must return its app: end it with `return app`"));
+        return Err(wrong(
+            "the program must return its app: end it with `return app`",
+        ));
     };
     let of = |error: mlua::Error| host.error(&error);
     match class.get::<Value>("API_VER").map_err(of)? {
@@ -180,7 +189,9 @@ fn load(host: &Host, script: &Script, means: &Means, sys: Value) -> Result<Table
     }
     let make: Value = class.get("new").map_err(of)?;
     let Value::Function(make) = make else {
-        return Err(wrong("what the program returns is no class: it has no `new`"));
+        return Err(wrong(
+            "what the program returns is no class: it has no `new`",
+        ));
     };
     let lua = host.lua();
     let conf = json::to_lua(lua, &means.room.lock().conf.clone()).map_err(of)?;
@@ -193,7 +204,12 @@ impl Scheduler<'_> {
     }
 
     /// Begins a call of one of the app's own functions.
-    fn method(&mut self, name: &str, purpose: Purpose, arguments: impl IntoLuaMulti) -> Result<(), ScriptError> {
+    fn method(
+        &mut self,
+        name: &str,
+        purpose: Purpose,
+        arguments: impl IntoLuaMulti,
+    ) -> Result<(), ScriptError> {
         let of = |error: mlua::Error| self.host.error(&error);
         let mut given = arguments.into_lua_multi(self.lua()).map_err(of)?;
         let method: Value = self.app.get(name).map_err(of)?;
@@ -208,9 +224,19 @@ impl Scheduler<'_> {
     }
 
     /// Begins a call, and goes on with it until it waits.
-    fn spawn(&mut self, function: Function, purpose: Purpose, arguments: MultiValue) -> Result<(), ScriptError> {
+    fn spawn(
+        &mut self,
+        function: Function,
+        purpose: Purpose,
+        arguments: MultiValue,
+    ) -> Result<(), ScriptError> {
         let task = self.host.task(function)?;
-        let running = Running { task, wake_at: Instant::now(), hears: false, purpose };
+        let running = Running {
+            task,
+            wake_at: Instant::now(),
+            hears: false,
+            purpose,
+        };
         self.resume(running, arguments)
     }
 
@@ -226,9 +252,13 @@ impl Scheduler<'_> {
                 running.task.refill(BURST);
                 let mut values = values.into_iter();
                 let kind = values.next().and_then(|value| lossy(&value));
-                let ms = values.next().and_then(|value| value.as_number()).unwrap_or(0.0);
+                let ms = values
+                    .next()
+                    .and_then(|value| value.as_number())
+                    .unwrap_or(0.0);
                 running.hears = kind.as_deref() == Some("bell");
-                running.wake_at = Instant::now() + Duration::from_secs_f64(ms.clamp(0.0, 1e12) / 1000.0);
+                running.wake_at =
+                    Instant::now() + Duration::from_secs_f64(ms.clamp(0.0, 1e12) / 1000.0);
                 self.tasks.push(running);
                 Ok(())
             }
@@ -238,13 +268,22 @@ impl Scheduler<'_> {
 
     /// A callback that fails harms nobody; an app that loops, leaks or cannot start does not go on.
     fn failed(&mut self, purpose: Purpose, error: ScriptError) -> Result<(), ScriptError> {
-        let is_fatal = matches!(error.kind(), ScriptErrorKind::Instructions | ScriptErrorKind::Memory);
+        let is_fatal = matches!(
+            error.kind(),
+            ScriptErrorKind::Instructions | ScriptErrorKind::Memory
+        );
         if is_fatal || matches!(purpose, Purpose::Start) {
             return Err(error);
         }
-        super::host::say(&self.means.app, "error", &self.means.mask.apply(&error.to_string()));
+        super::host::say(
+            &self.means.app,
+            "error",
+            &self.means.mask.apply(&error.to_string()),
+        );
         if let Purpose::Act(Some(request)) = purpose {
-            let _ = request.reply.send(Err(ActionError::Failed(error.to_string().into())));
+            let _ = request
+                .reply
+                .send(Err(ActionError::Failed(error.to_string().into())));
             return Ok(());
         }
         self.ended(purpose, &MultiValue::new())
@@ -271,13 +310,18 @@ impl Scheduler<'_> {
             Purpose::Close => self.is_closed = true,
             Purpose::Act(request) => {
                 if let Some(request) = request {
-                    let outcome = match first {
-                        Value::Boolean(false) | Value::Nil => {
-                            let why = values.get(1).and_then(lossy);
-                            Err(ActionError::Failed(why.unwrap_or_else(|| "the app did not act".to_owned()).into()))
-                        }
-                        other => Ok(json::from_lua(self.lua(), &other).unwrap_or(serde_json::Value::Null)),
-                    };
+                    let outcome =
+                        match first {
+                            Value::Boolean(false) | Value::Nil => {
+                                let why = values.get(1).and_then(lossy);
+                                Err(ActionError::Failed(
+                                    why.unwrap_or_else(|| "the app did not act".to_owned())
+                                        .into(),
+                                ))
+                            }
+                            other => Ok(json::from_lua(self.lua(), &other)
+                                .unwrap_or(serde_json::Value::Null)),
+                        };
                     // Whoever asked has gone: nobody to tell.
                     let _ = request.reply.send(outcome);
                 }
@@ -305,7 +349,9 @@ impl Scheduler<'_> {
     fn turn(&mut self, was_rung: bool) -> Result<(), ScriptError> {
         let now = Instant::now();
         if !self.is_closing {
-            for call in std::mem::take(&mut self.room.lock().forks) {
+            // Taken first: the desk must be free while Lua runs.
+            let forks = std::mem::take(&mut self.room.lock().forks);
+            for call in forks {
                 self.spawn(call, Purpose::Callback, MultiValue::new())?;
             }
             for call in self.due_timers(now) {
@@ -330,7 +376,8 @@ impl Scheduler<'_> {
     fn due_timers(&self, now: Instant) -> Vec<Function> {
         let mut desk = self.room.lock();
         let timers = std::mem::take(&mut desk.timers);
-        let (mut due, waiting): (Vec<_>, Vec<_>) = timers.into_iter().partition(|timer| now >= timer.at);
+        let (mut due, waiting): (Vec<_>, Vec<_>) =
+            timers.into_iter().partition(|timer| now >= timer.at);
         desk.timers = waiting;
         drop(desk);
         due.sort_by_key(|timer| (timer.at, timer.id));
@@ -379,7 +426,9 @@ impl Scheduler<'_> {
                 let props = json::to_lua(lua, &props.to_json())?;
                 ("on_add_device", (&**app, &**sn, props).into_lua_multi(lua)?)
             }
-            Happening::DelDevice { app, sn } => ("on_del_device", (&**app, &**sn).into_lua_multi(lua)?),
+            Happening::DelDevice { app, sn } => {
+                ("on_del_device", (&**app, &**sn).into_lua_multi(lua)?)
+            }
             Happening::ModDevice { app, sn, props } => {
                 let props = json::to_lua(lua, &props.to_json())?;
                 ("on_mod_device", (&**app, &**sn, props).into_lua_multi(lua)?)
@@ -391,17 +440,38 @@ impl Scheduler<'_> {
                 };
                 let time = seconds(input.timestamp_ms);
                 let names = (&*input.app, &*input.sn, &*input.input, &*input.prop);
-                let all = (names.0, names.1, names.2, names.3, value(&input.value)?, time, input.quality.0);
+                let all = (
+                    names.0,
+                    names.1,
+                    names.2,
+                    names.3,
+                    value(&input.value)?,
+                    time,
+                    input.quality.0,
+                );
                 (name, all.into_lua_multi(lua)?)
             }
             Happening::Event(event) => {
                 let data = json::to_lua(lua, &event.data())?;
-                let all = (&*event.app, &*event.sn, event.level.number(), data, seconds(event.timestamp_ms));
+                let all = (
+                    &*event.app,
+                    &*event.sn,
+                    event.level.number(),
+                    data,
+                    seconds(event.timestamp_ms),
+                );
                 ("on_event", all.into_lua_multi(lua)?)
             }
             Happening::Stat(stat) => {
                 let time = seconds(stat.timestamp_ms);
-                let all = (&*stat.app, &*stat.sn, &*stat.stat, &*stat.prop, value(&stat.value)?, time);
+                let all = (
+                    &*stat.app,
+                    &*stat.sn,
+                    &*stat.stat,
+                    &*stat.prop,
+                    value(&stat.value)?,
+                    time,
+                );
                 ("on_stat", all.into_lua_multi(lua)?)
             }
         }))
@@ -412,10 +482,21 @@ impl Scheduler<'_> {
         let of = |error: mlua::Error| self.host.error(&error);
         let lua = self.lua();
         let (name, arguments) = match &request.action {
-            Action::Output { output, prop, value } => {
+            Action::Output {
+                output,
+                prop,
+                value,
+            } => {
                 let value = json::to_lua(lua, &value.borrowed().to_json()).map_err(of)?;
                 let now = seconds(self.means.hub.now_ms());
-                let all = (&*self.means.gateway, &*request.sn, &**output, &**prop, value, now);
+                let all = (
+                    &*self.means.gateway,
+                    &*request.sn,
+                    &**output,
+                    &**prop,
+                    value,
+                    now,
+                );
                 ("on_output", all.into_lua_multi(lua).map_err(of)?)
             }
             Action::Command { command, param } => {

@@ -5,7 +5,7 @@ mod mqtt_in;
 mod simulator;
 mod system;
 
-pub use modbus::{ModbusSettings, ModbusUrl, Register};
+pub use modbus::{ModbusSettings, ModbusUrl, Register, probe_modbus};
 pub use mqtt_in::{LevelTemplate, MqttInSettings};
 pub use simulator::SimulatorSettings;
 pub use system::SystemSettings;

@@ -181,7 +181,7 @@ fn value(shape: &str, device: usize, input: usize, number: i64, now_ms: i64) -> 
         }
         _ => {
             let turn = (now_ms % 60_000) as f64 / 60_000.0 * std::f64::consts::TAU + phase;
-            Value::Float((turn.sin() * 10_000.0).round() / 1000.0 + 20.0)
+            Value::Float(((turn.sin() * 10.0 + 20.0) * 1000.0).round() / 1000.0)
         }
     }
 }

@@ -3,9 +3,11 @@
 mod line;
 mod plan;
 mod poll;
+mod probe;
 mod register;
 
 pub use line::ModbusUrl;
+pub use probe::probe_modbus;
 pub use register::Register;
 
 pub(crate) use line::Line;
