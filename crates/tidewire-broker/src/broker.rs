@@ -7,8 +7,9 @@ use crate::driver::mio::{MioDriver, MioPoller};
 use crate::ending::{ShutdownReport, WorkerFailure};
 use crate::events::LOG;
 use crate::handle::{Access, BrokerHandle};
+use crate::plan::{Guards, Plan};
 use crate::settings::Settings;
-use crate::start::{Guards, Plan, start};
+use crate::start::start;
 use crate::start_error::StartError;
 use std::io;
 use std::net::SocketAddr;
@@ -168,6 +169,8 @@ impl Drop for Broker {
 
 /// A worker's thread.
 fn work(crew: &Crew<MioDriver>, worker: usize, mut poller: MioPoller, access: &Access) {
+    // A handler's future may want the runtime's timers and sockets at its first poll, which is here.
+    let _entered = access.side.as_ref().map(|side| side.handle().enter());
     notify(access, worker, Notice::WorkerStarted);
     let result = catch_unwind(AssertUnwindSafe(|| crew.run(worker, &mut poller)));
     notify(access, worker, Notice::WorkerExited);

@@ -2,8 +2,10 @@
 
 use crate::broker::Broker;
 use crate::handle::BrokerHandle;
+use crate::plan::{Guards, Plan};
 use crate::settings::{ListenerSettings, Settings};
-use crate::start::{Guards, Plan, start};
+use crate::simulated::{Pieces, Simulation};
+use crate::start::start;
 use crate::start_error::StartError;
 use std::fmt;
 use std::sync::Arc;
@@ -146,17 +148,49 @@ impl BrokerBuilder {
         self
     }
 
+    /// The same broker in a world without threads, sockets or clocks, for tests that let hours pass in a moment: its listeners
+    /// need no address, handlers run as they would, and the same seed gives the same life. Handles that
+    /// [`handler_with`](Self::handler_with) gave out reach nobody, and raw listeners have no controller there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidewire_broker::{Broker, simulated::Pieces};
+    /// use tidewire_handler::{Disconnected, handler};
+    ///
+    /// struct Notes(std::sync::mpsc::Sender<String>);
+    /// handler! {
+    ///     impl Handler for Notes {
+    ///         fn disconnected(&self, told: &Disconnected) {
+    ///             self.0.send(told.text.to_string()).unwrap();
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let (notes, told) = std::sync::mpsc::channel();
+    /// let mut sim = Broker::builder().handler(0, Notes(notes)).simulate(7, Pieces::Seeded)?;
+    /// let client = sim.connect();
+    /// // CONNECT of MQTT 3.1.1 with client id "a" and a Keep Alive of an hour.
+    /// sim.send(client, b"\x10\x0d\x00\x04MQTT\x04\x02\x0e\x10\x00\x01a");
+    /// sim.advance(Duration::from_secs(5401));
+    /// assert!(told.try_recv()?.contains("Keep Alive of 3600 s"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError::Handler`], and that the operating system gives no descriptor.
+    pub fn simulate(self, seed: u64, pieces: Pieces) -> Result<Simulation, StartError> {
+        let handlers = made(self.handlers, &BrokerHandle::early());
+        let later = self.later.unwrap_or_default();
+        Simulation::with_handlers(&self.settings, seed, pieces, handlers, later)
+    }
+
     /// Opens all listeners and starts the workers. When it returns, clients can connect.
     ///
     /// # Errors
     /// [`StartError`] says which setting or handler is wrong and what to do.
     pub fn start(self) -> Result<Broker, StartError> {
         let handle = BrokerHandle::early();
-        let handlers = self.handlers.into_iter().map(|prepared| match prepared {
-            Prepared::Made(registration) => registration,
-            Prepared::Later(make) => make(handle.clone()),
-        });
-        let handlers: Vec<Registration> = handlers.collect();
+        let handlers = made(self.handlers, &handle);
         let guards = match (handlers.is_empty(), self.later) {
             (true, None) => Guards::Nobody,
             (_, later) => Guards::Handlers(handlers, later.unwrap_or_default()),
@@ -169,6 +203,14 @@ impl BrokerBuilder {
         };
         start(&self.settings, plan)
     }
+}
+
+fn made(handlers: Vec<Prepared>, handle: &BrokerHandle) -> Vec<Registration> {
+    let made = handlers.into_iter().map(|prepared| match prepared {
+        Prepared::Made(registration) => registration,
+        Prepared::Later(make) => make(handle.clone()),
+    });
+    made.collect()
 }
 
 /// A type's name without its path.

@@ -8,6 +8,7 @@ use crate::entrance::Entrance;
 use crate::extend::{Extension, HandlerRejected};
 use crate::mailbox::Mail;
 use crate::request::{ListenerFigures, Request, SessionsReply};
+use crate::side::Side;
 use crate::start::time_after;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -52,6 +53,8 @@ pub(crate) struct Access {
     pub(crate) farewell: AtomicBool,
     /// Where the workers' clock begins.
     pub(crate) origin: Instant,
+    /// Where handlers and controllers wait that need time, if there are any.
+    pub(crate) side: Option<Arc<Side>>,
     pub(crate) piped_policy: u16,
     /// The policy of the server's own subscriptions.
     pub(crate) server_policy: u16,

@@ -49,6 +49,7 @@ pub mod handlers;
 pub mod http_client;
 mod interest;
 mod mailbox;
+mod plan;
 mod request;
 mod retained;
 mod server;

@@ -1,7 +1,8 @@
 //! Where questions wait whose handlers need time: a small tokio runtime beside the workers, or the application's own.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tidewire_handler::{Ask, Outcome, Pending, Step};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
@@ -15,6 +16,8 @@ const BLOCKING_THREADS_MAX: usize = 16;
 pub(crate) struct Side {
     handle: Handle,
     runtime: Mutex<Option<Runtime>>,
+    /// Questions that wait.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Side {
@@ -24,6 +27,7 @@ impl Side {
             return Ok(Self {
                 handle,
                 runtime: Mutex::new(None),
+                waiting: Arc::default(),
             });
         }
         let runtime = Builder::new_multi_thread()
@@ -35,11 +39,17 @@ impl Side {
         Ok(Self {
             handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
+            waiting: Arc::default(),
         })
     }
 
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Questions that wait for their handlers.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Drives a question to its end, each handler under its deadline.
@@ -48,6 +58,8 @@ impl Side {
         mut pending: Box<Pending<A>>,
         then: impl FnOnce(Outcome<A::Answer>) + Send + 'static,
     ) {
+        let waiting = Arc::clone(&self.waiting);
+        waiting.fetch_add(1, Ordering::Relaxed);
         self.handle.spawn(async move {
             loop {
                 let step = match timeout(pending.deadline(), pending.step()).await {
@@ -55,7 +67,9 @@ impl Side {
                     Err(_) => pending.expire(),
                 };
                 if let Step::Done(outcome) = step {
-                    return then(outcome);
+                    then(outcome);
+                    waiting.fetch_sub(1, Ordering::Release);
+                    return;
                 }
             }
         });

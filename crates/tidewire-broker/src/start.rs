@@ -7,10 +7,11 @@ use crate::driver::Driver;
 use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
 use crate::entrance::{Entrance, EntranceError, ListeningSocket, OpenError};
-use crate::extend::{Decider, Extension, ExtensionError, Reach};
-use crate::handle::{Access, BrokerHandle};
+use crate::extend::{Decider, Extension};
+use crate::handle::Access;
 use crate::interest::InterestView;
 use crate::mailbox::{Mail, Mailbox};
+use crate::plan::Plan;
 use crate::settings::{ANSWERER_DECIDES, Deciding, ListenerSettings, NOBODY_DECIDES, Settings};
 use crate::side::Side;
 use crate::start_error::StartError;
@@ -24,9 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tidewire_core::{Authorization, Core, MAX_WORKERS, Mode, Time, WorkerId};
-use tidewire_handler::{Controller, Events, Registration};
-use tokio::runtime::Handle;
-
 /// Who decides what clients may do.
 pub(crate) enum Guard<'a> {
     /// Nobody: a listener's address is its policy.
@@ -35,89 +33,6 @@ pub(crate) enum Guard<'a> {
     Answerers(Answerers<'a>),
     /// Handlers, where they handle something.
     Handlers(Arc<Extension>),
-}
-
-/// What a broker is started with besides its settings.
-pub(crate) struct Plan<'a> {
-    pub(crate) guards: Guards<'a>,
-    /// What the handlers have been given to steer the broker.
-    pub(crate) early: BrokerHandle,
-    /// Who serves which raw listener, by name.
-    pub(crate) controllers: Vec<(Box<str>, Arc<dyn Controller>)>,
-    /// The application's runtime, if handlers are to wait there.
-    pub(crate) runtime: Option<Handle>,
-}
-
-impl<'a> Plan<'a> {
-    pub(crate) fn new(guards: Guards<'a>) -> Self {
-        Self {
-            guards,
-            early: BrokerHandle::early(),
-            controllers: Vec::new(),
-            runtime: None,
-        }
-    }
-
-    /// What waiting handlers and controllers need, if there are any.
-    fn side(&mut self) -> io::Result<Option<Arc<Side>>> {
-        let wanted = matches!(self.guards, Guards::Handlers(..)) || !self.controllers.is_empty();
-        let runtime = self.runtime.take();
-        wanted
-            .then(|| Side::start(runtime).map(Arc::new))
-            .transpose()
-    }
-
-    /// The controllers of all listeners, by index.
-    fn controllers(&self, settings: &Settings) -> Controllers {
-        let of = |(name, _): (&str, usize)| {
-            let mut controllers = self.controllers.iter();
-            let found = controllers.find(|(listener, _)| **listener == *name);
-            found.map(|(_, controller)| Arc::clone(controller))
-        };
-        settings.policies().map(of).collect()
-    }
-}
-
-/// Who shall decide, before anything has been started for it.
-pub(crate) enum Guards<'a> {
-    Nobody,
-    Answerers(Answerers<'a>),
-    /// These handlers, and perhaps more for these events while the broker runs.
-    Handlers(Vec<Registration>, Events),
-}
-
-impl<'a> Guards<'a> {
-    fn stand(
-        self,
-        settings: &Settings,
-        resolved: &[Vec<SocketAddr>],
-        side: Option<&Arc<Side>>,
-    ) -> Result<Guard<'a>, StartError> {
-        let (handlers, later) = match self {
-            Self::Nobody => return Ok(Guard::Nobody),
-            Self::Answerers(answerers) => return Ok(Guard::Answerers(answerers)),
-            Self::Handlers(handlers, later) => (handlers, later),
-        };
-        let Some(side) = side else {
-            return Ok(Guard::Nobody);
-        };
-        let reach = |(listener, addresses): (&ListenerSettings, &Vec<SocketAddr>)| {
-            let is_near = addresses.iter().all(|address| address.ip().is_loopback());
-            if is_near && !listener.attached {
-                Reach::Inside
-            } else {
-                Reach::Network
-            }
-        };
-        // Pipes come last.
-        let listeners = settings.listeners.iter().zip(resolved);
-        let reaches: Vec<Reach> = listeners.map(reach).chain([Reach::Inside]).collect();
-        match Extension::start(settings, handlers, later, &reaches, Arc::clone(side)) {
-            Ok(extension) => Ok(Guard::Handlers(extension)),
-            Err(ExtensionError::Rejected(rejected)) => Err(StartError::Handler(rejected)),
-            Err(ExtensionError::System(error)) => Err(StartError::System(error)),
-        }
-    }
 }
 
 impl Guard<'_> {
@@ -207,6 +122,7 @@ pub(crate) fn start(settings: &Settings, mut plan: Plan<'_>) -> Result<Broker, S
         addresses: bound_to.addresses.clone(),
         farewell: AtomicBool::new(false),
         origin,
+        side: side.clone(),
         piped_policy: settings.piped_policy(),
         server_policy: settings.server_policy(),
         close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),

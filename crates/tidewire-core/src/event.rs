@@ -86,6 +86,8 @@ pub enum Event {
     Subscribed {
         /// Client id.
         client_id: Box<str>,
+        /// Who it is.
+        principal: Option<Arc<str>>,
         /// From where.
         peer: Arc<PeerFacts>,
         /// The filter, `$share/name/` included.

@@ -74,6 +74,7 @@ impl Core {
         if let Some((origin, peer)) = self.watched(key, Watch::SUBSCRIPTIONS) {
             self.tell(Event::Subscribed {
                 client_id: origin.client_id.clone(),
+                principal: origin.principal.clone(),
                 peer,
                 filter: filter.into(),
                 qos,

@@ -97,6 +97,8 @@ pub enum SessionEnd {
 pub struct Subscribed {
     /// Client id.
     pub client_id: Arc<str>,
+    /// Who it is.
+    pub principal: Option<Arc<str>>,
     /// From where.
     pub peer: Peer,
     /// The filter as the client wrote it.

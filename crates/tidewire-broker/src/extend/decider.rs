@@ -98,7 +98,6 @@ impl Decider {
         let (Self::Chain(chain), Some(client)) = (self, client) else {
             return Entry::Free;
         };
-        let _entered = chain.extension.side.handle().enter();
         match chain
             .reader
             .snapshot()
@@ -199,8 +198,6 @@ impl ChainDecider {
         frames: &Frames<'_>,
         port: &AnswerPort,
     ) -> (u32, Next) {
-        // A handler's future may want the runtime's timers and sockets at its first poll.
-        let _entered = self.extension.side.handle().enter();
         let snapshot = self.reader.snapshot();
         let mut allowed = 0;
         for publish in frames.each() {
@@ -221,7 +218,6 @@ impl ChainDecider {
         client: Option<Arc<Client>>,
         port: &AnswerPort,
     ) -> Option<Answer> {
-        let _entered = self.extension.side.handle().enter();
         let client = client.unwrap_or_else(|| Arc::new(Client::absent()));
         let snapshot = self.reader.snapshot();
         let way = Way::new(&self.extension, snapshot, &client, ticket, port);

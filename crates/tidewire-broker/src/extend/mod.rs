@@ -28,6 +28,7 @@ pub(crate) use decider::{Decider, introduce};
 pub(crate) use frames::Frames;
 pub(crate) use matters::watch;
 use notices::Notices;
+pub(crate) use notices::Observing;
 
 /// Why a broker does not take a handler.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +80,7 @@ impl Extension {
         later: Events,
         reaches: &[Reach],
         side: Arc<Side>,
+        observing: Observing,
     ) -> Result<Arc<Self>, ExtensionError> {
         // The server's own subscriptions come last, and are no handler's business.
         let handled = usize::from(settings.server_policy());
@@ -107,7 +109,7 @@ impl Extension {
         Ok(Arc::new(Self {
             listeners,
             side,
-            notices: Notices::start(&chain).map_err(ExtensionError::System)?,
+            notices: Notices::start(&chain, observing).map_err(ExtensionError::System)?,
             chain,
         }))
     }

@@ -88,11 +88,13 @@ pub(crate) fn notice(event: &Event) -> Notice {
         }),
         Event::Subscribed {
             client_id,
+            principal,
             peer,
             filter,
             qos,
         } => Notice::Subscribed(told::Subscribed {
             client_id: (&**client_id).into(),
+            principal: principal.clone(),
             peer: place(peer),
             filter: (&**filter).into(),
             qos: *qos,

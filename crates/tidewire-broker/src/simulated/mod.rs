@@ -16,21 +16,28 @@ mod world;
 
 use crate::answerer::Answerers;
 use crate::crew::{After, Crew, Mailboxes};
+use crate::extend::{Extension, Observing, Reach};
 use crate::mailbox::{Mail, Mailbox};
 use crate::request::Request;
 use crate::settings::Settings;
+use crate::side::Side;
 use crate::start::{Guard, seat};
+use crate::start_error::StartError;
 use crate::worker::Controllers;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tidewire_core::{ServerPublish, Stats, Time};
+use tidewire_handler::{Events, Registration};
+use tokio::runtime::{Builder, Runtime};
 pub use world::Pieces;
 use world::SimTransport;
 pub(crate) use world::{SimDriver, SimWorld};
 
 /// Turns without a moment's rest that count as a worker running wild.
 const TURNS_MAX: usize = 1_000_000;
+/// How long handlers that need time are waited for before it is looked whether they have answered.
+const HANDLERS_TURN: Duration = Duration::from_millis(1);
 
 /// A whole broker and its clients.
 pub struct Simulation {
@@ -44,6 +51,13 @@ pub struct Simulation {
     /// Workers that get no turns for now.
     stalled: Vec<bool>,
     turns: u64,
+    /// Where handlers wait that need time.
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    side: Arc<Side>,
+    runtime: Runtime,
 }
 
 /// A client of a [`Simulation`].
@@ -75,6 +89,28 @@ impl Simulation {
         Self::build(settings, seed, pieces, Guard::Answerers(answerers))
     }
 
+    /// As [`Simulation::new`], with handlers. Observing ones are told on the spot. A handler that needs time is waited for in
+    /// [`settle`](Self::settle), while the broker's own time stands still. See [`BrokerBuilder::simulate`](crate::BrokerBuilder::simulate).
+    pub(crate) fn with_handlers(
+        settings: &Settings,
+        seed: u64,
+        pieces: Pieces,
+        handlers: Vec<Registration>,
+        later: Events,
+    ) -> Result<Self, StartError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::System)?;
+        let side = Side::start(Some(runtime.handle().clone())).map_err(StartError::System)?;
+        let side = Arc::new(side);
+        let reaches = vec![Reach::Inside; settings.listeners.len() + 1];
+        let shared = Arc::clone(&side);
+        let observing = Observing::OnTheSpot;
+        let extension = Extension::start(settings, handlers, later, &reaches, shared, observing)?;
+        let mut this = Self::build(settings, seed, pieces, Guard::Handlers(extension));
+        this.waiting = Some(Waiting { side, runtime });
+        Ok(this)
+    }
+
     fn build(settings: &Settings, seed: u64, pieces: Pieces, mut guard: Guard<'_>) -> Self {
         let count = settings.worker_count();
         let workers = u16::try_from(count).expect("at most 65,535 workers");
@@ -100,6 +136,7 @@ impl Simulation {
             busy: vec![false; count],
             stalled: vec![false; count],
             turns: 0,
+            waiting: None,
         }
     }
 
@@ -217,7 +254,7 @@ impl Simulation {
     /// When that never ends.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
-            if !self.step() {
+            if !self.step() && !self.await_handlers() {
                 return;
             }
         }
@@ -269,6 +306,18 @@ impl Simulation {
         self.ended.iter().all(|&ended| ended)
     }
 
+    /// Lets handlers that need time go on; false if there are none.
+    fn await_handlers(&mut self) -> bool {
+        let Some(Waiting { side, runtime }) = &self.waiting else {
+            return false;
+        };
+        if side.waiting() == 0 {
+            return false;
+        }
+        runtime.block_on(async { tokio::time::sleep(HANDLERS_TURN).await });
+        true
+    }
+
     fn is_due(&self, worker: usize) -> bool {
         if self.ended[worker] || self.stalled[worker] {
             return false;
@@ -287,6 +336,8 @@ impl Simulation {
     fn turn(&mut self, worker: usize) {
         self.turns += 1;
         let ready = self.world.take_ready(worker);
+        // A handler's future may want the runtime's timers and sockets at its first poll, which is here.
+        let _entered = self.waiting.as_ref().map(|waiting| waiting.runtime.enter());
         match self.crew.turn(worker, &ready) {
             Ok(After::Wait(timeout)) => self.busy[worker] = timeout == Some(Duration::ZERO),
             Ok(After::End(_)) => self.ended[worker] = true,

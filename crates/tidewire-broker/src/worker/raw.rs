@@ -60,7 +60,6 @@ impl<D: Driver> Worker<D> {
         let Some((connection, controller)) = self.raw_connection(conn, packet) else {
             return Some(closed(ReasonCode::UnspecifiedError));
         };
-        let _entered = self.raw.side.as_ref().map(|side| side.handle().enter());
         let replied = catch_unwind(AssertUnwindSafe(|| {
             match dispatch(&*controller, &connection, packet) {
                 Reply::Later(work) => poll_once(work),

@@ -2,6 +2,7 @@
 
 mod deliver;
 mod enter;
+mod examples;
 mod observe;
 mod peer;
 mod publish;

@@ -22,6 +22,9 @@ use tidewire_codec::{Frame, Properties, PublishView, Qos, ReasonCode, Sender};
 
 /// First byte of a PUBLISH with QoS 0, RETAIN 0, DUP 0.
 const PLAIN_QOS0: u8 = 0x30;
+/// Frames of a run that handlers are consulted about at once: enough that asking costs little for each, few enough that
+/// looking for a run again behind each refused one does, too.
+const CONSULTED_AT_ONCE: usize = 16;
 /// Properties that are not forwarded as they came.
 const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
@@ -114,8 +117,10 @@ impl Core {
             }
         }
         self.refresh_route(interest, slot);
-        let mut len = run_len(bytes, frame.bytes.len(), payload_at);
-        if heard || self.watch_of(listener).contains(Watch::PUBLISH) {
+        let consults = heard || self.watch_of(listener).contains(Watch::PUBLISH);
+        let within = run_bytes(bytes, frame.bytes.len(), consults);
+        let mut len = run_len(within, frame.bytes.len(), payload_at);
+        if consults {
             match self.allowed_of_run(key, heard, len, frame.bytes.len()) {
                 Heeded::Run(bytes) => len = bytes,
                 Heeded::Frame => return Ok(None),
@@ -196,10 +201,15 @@ impl Core {
             return Ok(Taken::Frame);
         }
         let named = name.as_deref().map_or(view.topic, str::as_bytes);
+        let consults = !heard && self.watch_of(listener).contains(Watch::PUBLISH);
+        if consults && self.has_route(named) {
+            self.consult(key, frame.bytes.len(), 1, name);
+            return Ok(Taken::Nothing);
+        }
         let Some(topic) = self.check_topic(named, received)? else {
             return Ok(Taken::Frame);
         };
-        if !heard && self.watch_of(listener).contains(Watch::PUBLISH) {
+        if consults {
             self.consult(key, frame.bytes.len(), 1, name);
             return Ok(Taken::Nothing);
         }
@@ -302,12 +312,23 @@ impl Core {
         Ok(None)
     }
 
+    /// Whether the name has been checked before: it has a route. Only the broker's own topics may have one and be nobody's to
+    /// use.
+    fn has_route(&self, name: &[u8]) -> bool {
+        name.first() != Some(&b'$') && self.routes.find(name).is_some()
+    }
+
     /// An invalid name ends the connection; a name that this client may not use gets its reason code.
     fn check_topic<'a>(
         &mut self,
         name: &'a [u8],
         received: Received,
     ) -> Result<Option<&'a str>, Failure> {
+        if self.has_route(name)
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            return Ok(Some(name));
+        }
         match check_publish_topic(name, self.config.limits.max_topic_levels) {
             Ok(name) => Ok(Some(name)),
             Err(failure) if failure.reason == ReasonCode::NotAuthorized => {
@@ -371,6 +392,15 @@ fn plain_layout<'a>(frame: Frame<'a>, v5: bool) -> Option<(&'a [u8], usize)> {
     }
     let header_len = frame.bytes.len() - frame.body.len();
     Some((topic, header_len + 2 + length + usize::from(v5)))
+}
+
+/// The bytes in which a run is looked for.
+#[inline]
+fn run_bytes(bytes: &[u8], frame_len: usize, consults: bool) -> &[u8] {
+    if !consults {
+        return bytes;
+    }
+    bytes.get(..frame_len * CONSULTED_AT_ONCE).unwrap_or(bytes)
 }
 
 /// Bytes of the run of frames at the beginning of `bytes` that agree with the first in everything before the payload.
