@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tidewire_handler::{Notice, WorkerChange};
+use tidewire_store::ThreadedStore;
 use tracing::error;
 
 /// How long a dropped broker gives its clients to take their farewell.
@@ -38,6 +39,8 @@ pub struct Broker {
     addresses: Vec<BoundAddress>,
     paths: Vec<BoundPath>,
     threads: Vec<JoinHandle<()>>,
+    /// Stopped when the workers have ended: what they handed over is stored.
+    store: Option<Arc<ThreadedStore>>,
 }
 
 /// An address that a listener is open on.
@@ -125,6 +128,7 @@ impl Broker {
         pollers: Vec<MioPoller>,
         access: &Arc<Access>,
         bound: BoundTo,
+        store: Option<Arc<ThreadedStore>>,
     ) -> io::Result<Self> {
         // Should a thread not start, dropping this stops those that did.
         let mut broker = Self {
@@ -133,6 +137,7 @@ impl Broker {
             addresses: bound.addresses,
             paths: bound.paths,
             threads: Vec::new(),
+            store,
         };
         for (index, poller) in pollers.into_iter().enumerate() {
             let (crew, access) = (Arc::clone(crew), Arc::clone(access));
@@ -155,6 +160,7 @@ impl Broker {
         if let Some(extension) = &self.access.extension {
             extension.finish(NOTICES_DEADLINE);
         }
+        self.store = None;
     }
 }
 

@@ -205,7 +205,8 @@ mod tests {
             let drivers = (0..2).map(|worker| world.driver(worker)).collect();
             let nobody = (&Controllers::default(), None);
             let mut guard = Guard::Nobody;
-            let workers = seat((&settings, 2, 1), &mailboxes, drivers, &mut guard, nobody);
+            let plan = (&settings, 2, 1, None);
+            let workers = seat(plan, &mailboxes, drivers, &mut guard, nobody);
             Self {
                 world,
                 crew: Crew::new(mailboxes, workers),

@@ -91,13 +91,14 @@ impl Absorb<InterestChange> for Replica {
 #[cfg(test)]
 mod tests {
     use super::InterestView;
-    use tidewire_core::{Change, InterestChange, WorkerId};
+    use tidewire_core::{Change, InterestChange, InterestKind, WorkerId};
 
     fn change(change: Change) -> InterestChange {
         InterestChange {
             filter: "a/+".into(),
             worker: WorkerId(1),
             change,
+            kind: InterestKind::Messages,
         }
     }
 
@@ -119,6 +120,7 @@ mod tests {
             filter: "x".into(),
             worker: WorkerId(2),
             change: Change::Gained,
+            kind: InterestKind::Messages,
         });
         views[2].publish();
         assert_eq!(seen(&views), [true; 3]);

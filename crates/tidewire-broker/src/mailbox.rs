@@ -32,6 +32,8 @@ pub(crate) enum Mail<T> {
     Bell { conn: ConnKey, bell: Bell },
     /// The rest of the process wants something.
     Request(Box<Request>),
+    /// The store has answered.
+    Stored(Vec<(tidewire_store::Ticket, tidewire_store::Answer)>),
     /// Worker 0 adds up the figures for `$SYS`.
     FiguresWanted { by: WorkerId, round: u64 },
     /// The figures of one worker.

@@ -1,5 +1,6 @@
 //! What a broker is told at its start.
 
+use crate::storage::StoreSettings;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
@@ -7,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidewire_codec::Version;
 use tidewire_core::{
-    Authentication, Authorization, Config, Limits, ListenerPolicy, Mode, SharedStrategy, Watch,
-    WorkerId,
+    Authentication, Authorization, Config, Durability, Limits, ListenerPolicy, Mode,
+    SharedStrategy, StoreConfig, Watch, WorkerId,
 };
 use tidewire_net::{AddressRange, ListenUrl, TcpOptions, TlsSettings, WebSocketSettings};
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How a shared group picks the member for a message.
     pub shared_strategy: SharedStrategy,
+    /// Where what is owed is kept; `None` = in memory, whatever the listeners say.
+    pub store: Option<StoreSettings>,
     /// Seconds between updates of the `$SYS` topics; 0 = none.
     pub sys_interval_secs: u32,
     /// Seed of all hash tables and assigned client ids; `None` = a random one. Give one only to have a run repeated: who
@@ -63,6 +66,8 @@ pub struct ListenerSettings {
     pub open_sockets: Vec<OpenSocket>,
     /// Answer to Request Response Information.
     pub response_information: Option<Box<str>>,
+    /// How far what comes through it has to be before it is acknowledged, where there is a store.
+    pub durability: Durability,
     /// Files and rules of TLS, for the schemes that have it.
     pub tls: TlsSettings,
     /// What becomes a WebSocket, for the schemes that have it.
@@ -114,6 +119,7 @@ impl Default for Settings {
             listeners: Vec::new(),
             limits: Limits::default(),
             shared_strategy: SharedStrategy::default(),
+            store: None,
             sys_interval_secs: 10,
             hash_seed: None,
         }
@@ -140,6 +146,7 @@ impl ListenerSettings {
             attached: false,
             open_sockets: Vec::new(),
             response_information: None,
+            durability: Durability::Sync,
             tls: TlsSettings::default(),
             web_socket: WebSocketSettings::default(),
             trusted_proxies: None,
@@ -180,6 +187,7 @@ impl ListenerSettings {
             authorization,
             versions: self.versions.clone(),
             response_information: self.response_information.clone(),
+            durability: self.durability,
         }
     }
 }
@@ -211,6 +219,7 @@ impl Settings {
         worker: WorkerId,
         workers: u16,
         seed: u64,
+        store: Option<&StoreConfig>,
         deciding: &dyn Fn(u16) -> Deciding,
     ) -> Config {
         let (authentication, authorization) = deciding(self.piped_policy());
@@ -232,6 +241,7 @@ impl Settings {
                 ^ (u64::from(worker.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
             limits: self.limits.clone(),
             shared_strategy: self.shared_strategy,
+            store: store.cloned(),
             listeners: (0..)
                 .zip(&self.listeners)
                 .map(|(index, listener)| listener.policy(deciding(index)))

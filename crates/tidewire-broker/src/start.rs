@@ -3,6 +3,7 @@
 use crate::answerer::{Answerers, DenyAll};
 use crate::broker::{BoundAddress, BoundPath, BoundTo, Broker};
 use crate::crew::{Crew, Mailboxes};
+use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::driver::mio::{MioDriver, MioListener, MioPoller};
 use crate::ending::Ending;
@@ -15,6 +16,7 @@ use crate::plan::Plan;
 use crate::settings::{ANSWERER_DECIDES, Deciding, ListenerSettings, NOBODY_DECIDES, Settings};
 use crate::side::Side;
 use crate::start_error::StartError;
+use crate::storage::{log_report, unix_now_ms};
 use crate::sys::SysTopics;
 use crate::worker::{Controllers, Worker, WorkerParts, gauges};
 use std::collections::HashSet;
@@ -24,7 +26,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use tidewire_core::{Authorization, Core, MAX_WORKERS, Mode, Time, WorkerId};
+use tidewire_core::{
+    Authorization, Core, MAX_WORKERS, Mode, StoreConfig, Time, UnixClock, WorkerId,
+};
+use tidewire_store::{Port, ThreadedStore};
+
 /// Who decides what clients may do.
 pub(crate) enum Guard<'a> {
     /// Nobody: a listener's address is its policy.
@@ -99,15 +105,20 @@ pub(crate) fn start(settings: &Settings, mut plan: Plan<'_>) -> Result<Broker, S
         .map_err(StartError::System)?;
     let mailboxes = mailboxes(&pollers).map_err(StartError::System)?;
     let origin = Instant::now();
+    let store = open_store(settings)?;
+    let facts = store.as_ref().map(|(_, facts)| facts.clone());
+    let store = store.map(|(store, _)| store);
     let mut drivers = Vec::with_capacity(count);
     for (poller, mailbox) in pollers.iter().zip(mailboxes.iter()) {
-        drivers.push(driver(poller, mailbox, &bound, origin).map_err(StartError::System)?);
+        let port = store.as_deref().map(|store| store_port(store, mailbox));
+        let driver = driver(poller, mailbox, &bound, origin, port);
+        drivers.push(driver.map_err(StartError::System)?);
     }
     drop(bound);
     let crew = Arc::new(Crew::new(
         Arc::clone(&mailboxes),
         seat(
-            (settings, workers, seed),
+            (settings, workers, seed, facts.as_ref()),
             &mailboxes,
             drivers,
             &mut guard,
@@ -132,12 +143,42 @@ pub(crate) fn start(settings: &Settings, mut plan: Plan<'_>) -> Result<Broker, S
     };
     let access = Arc::new(access);
     plan.early.bind(&access);
-    Broker::run(&crew, pollers, &access, bound_to).map_err(StartError::System)
+    Broker::run(&crew, pollers, &access, bound_to, store).map_err(StartError::System)
+}
+
+/// The store with its threads, and what the cores have to know of it.
+fn open_store(
+    settings: &Settings,
+) -> Result<Option<(Arc<ThreadedStore>, StoreConfig)>, StartError> {
+    let Some(wanted) = &settings.store else {
+        return Ok(None);
+    };
+    let (engine, report) = wanted.open().map_err(StartError::Store)?;
+    log_report(&report);
+    let clock = UnixClock {
+        origin_ms: wanted.unix_origin_ms.unwrap_or_else(unix_now_ms),
+    };
+    let store = ThreadedStore::start(
+        Box::new(engine),
+        wanted.sync_threads,
+        wanted.max_pending_bytes,
+    );
+    let store = store.map_err(StartError::System)?;
+    let facts = wanted.core_config(store.shards(), clock);
+    Ok(Some((Arc::new(store), facts)))
+}
+
+/// A worker's way to the store, whose answers come to its mailbox.
+fn store_port<T: Send + 'static>(store: &ThreadedStore, mailbox: &Arc<Mailbox<T>>) -> Port {
+    let mailbox = Arc::clone(mailbox);
+    store.port(Box::new(move |answers| {
+        mailbox.post(Mail::Stored(std::mem::take(answers)));
+    }))
 }
 
 /// Makes the workers of a broker, whatever drives them.
 pub(crate) fn seat<D: Driver>(
-    (settings, workers, seed): (&Settings, u16, u64),
+    (settings, workers, seed, store): (&Settings, u16, u64, Option<&StoreConfig>),
     mailboxes: &Mailboxes<D::Transport>,
     drivers: Vec<D>,
     guard: &mut Guard<'_>,
@@ -153,7 +194,7 @@ pub(crate) fn seat<D: Driver>(
             0
         };
         let deciding = |listener| guard.deciding(listener);
-        let mut config = settings.core_config(id, workers, seed, &deciding);
+        let mut config = settings.core_config(id, workers, seed, store, &deciding);
         for (policy, controller) in config.listeners.iter_mut().zip(controllers.iter()) {
             if controller.is_some() {
                 policy.mode = Mode::Raw;
@@ -169,6 +210,7 @@ pub(crate) fn seat<D: Driver>(
             decider: guard.decider(id),
             controllers: Arc::clone(controllers),
             side: side.cloned(),
+            desk: store.map(|store| Desk::new(store.clock, store.shards)),
             gauges: Arc::clone(&gauges),
             close_timeout: Duration::from_secs(settings.limits.close_timeout_secs.into()),
             max_mailbox_bytes: settings
@@ -365,6 +407,7 @@ fn driver(
     mailbox: &Arc<Mailbox<tidewire_net::Transport>>,
     bound: &[Bound],
     origin: Instant,
+    store: Option<Port>,
 ) -> io::Result<MioDriver> {
     let mut listeners = Vec::new();
     for Bound {
@@ -386,6 +429,7 @@ fn driver(
         origin,
         listeners,
         Arc::new(move |ready| mailbox.post(Mail::Ready(ready))),
+        store,
     )
 }
 

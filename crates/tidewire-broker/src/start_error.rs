@@ -79,6 +79,8 @@ pub enum StartError {
     },
     /// A handler is refused.
     Handler(HandlerRejected),
+    /// The store cannot be opened.
+    Store(tidewire_store::OpenError),
     /// The operating system gave no thread, event queue or descriptor.
     System(io::Error),
 }
@@ -126,6 +128,7 @@ impl fmt::Display for StartError {
                  register one, or set allow_anonymous = true if that is meant"
             ),
             Self::Handler(rejected) => rejected.fmt(f),
+            Self::Store(error) => write!(f, "the store cannot be opened: {error}"),
             Self::System(error) => write!(f, "the operating system refused: {error}"),
         }
     }
@@ -138,6 +141,7 @@ impl std::error::Error for StartError {
             Self::Bind { error, .. } => Some(error),
             #[cfg(unix)]
             Self::BindPath { error, .. } => Some(error),
+            Self::Store(error) => Some(error),
             Self::Certificates { error, .. } => Some(error),
             Self::Pages { error, .. } => Some(error),
             _ => None,

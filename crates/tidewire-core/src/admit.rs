@@ -5,6 +5,7 @@ use crate::conn::{Conn, Phase};
 use crate::core::Core;
 use crate::depart::Departure;
 use crate::event::{Event, SessionEnd};
+use crate::keeper::cursors_of::Cursors;
 use crate::keys::{ConnKey, SessionAddress, SessionKey};
 use crate::message::Origin;
 use crate::output::Output;
@@ -12,6 +13,7 @@ use crate::route::interest::Interest;
 use crate::send::fits;
 use crate::session::Session;
 use crate::shared::Presence;
+use crate::store::Durability;
 use crate::time::Time;
 use crate::timers::Timer;
 use std::sync::Arc;
@@ -68,7 +70,7 @@ impl Core {
         self.admit(interest, key, admission);
     }
 
-    fn admit(&mut self, interest: &Interest, key: ConnKey, mut admission: Admission) {
+    fn admit(&mut self, interest: &Interest, key: ConnKey, admission: Admission) {
         let connack = self.connack_for(&admission);
         if !fits(
             &Packet::ConnAck(connack.clone()),
@@ -78,12 +80,29 @@ impl Core {
             self.refuse_admission(key, &admission, ReasonCode::PacketTooLarge, text);
             return;
         }
+        if self.admission_needs_store(&admission) {
+            return self.begin_admission(interest, key, admission);
+        }
         let existing = self
             .sessions
             .find(admission.principal.as_deref(), &admission.client_id);
         if let Some(session) = existing {
             self.take_over(interest, session, &admission);
         }
+        self.admit_now(interest, key, admission);
+    }
+
+    /// Lets a client in whose session is in memory and on disk as it has to be. Whoever had the session has gone.
+    pub(crate) fn admit_now(
+        &mut self,
+        interest: &Interest,
+        key: ConnKey,
+        mut admission: Admission,
+    ) {
+        let connack = self.connack_for(&admission);
+        let existing = self
+            .sessions
+            .find(admission.principal.as_deref(), &admission.client_id);
         let existing = existing.filter(|session| self.sessions.get(*session).is_some());
         if existing.is_some() && admission.clean_start {
             self.end_session(interest, existing, SessionEnd::CleanStart);
@@ -120,7 +139,12 @@ impl Core {
     }
 
     /// Another connection of the same client: it has to go \[5.0 MQTT-3.1.4-3\].
-    fn take_over(&mut self, interest: &Interest, session: SessionKey, admission: &Admission) {
+    pub(crate) fn take_over(
+        &mut self,
+        interest: &Interest,
+        session: SessionKey,
+        admission: &Admission,
+    ) {
         let Some(old) = self.sessions.get(session).and_then(|session| session.conn) else {
             self.cancel_will(session, admission);
             return;
@@ -144,7 +168,7 @@ impl Core {
         }
     }
 
-    fn refuse_admission(
+    pub(crate) fn refuse_admission(
         &mut self,
         key: ConnKey,
         admission: &Admission,
@@ -169,8 +193,15 @@ impl Core {
             listener: admission.peer.listener,
         };
         self.stats.sessions += 1;
-        self.sessions
-            .insert(Session::new(Arc::new(origin), admission.version))
+        let mut session = Session::new(Arc::new(origin), admission.version);
+        if let Some(keeper) = &self.keeper
+            && admission.session_expiry_secs > 0
+        {
+            session.kept = self.listener_durability(Some(admission.peer.listener));
+            let kept = session.kept != Durability::Memory;
+            session.cursors = kept.then(|| Box::new(Cursors::new(keeper.config.shards, 0)));
+        }
+        self.sessions.insert(session)
     }
 
     fn attach(&mut self, key: ConnKey, session: SessionKey, admission: &mut Admission) {

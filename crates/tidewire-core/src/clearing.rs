@@ -108,6 +108,9 @@ impl Core {
         self.stats.dropped_suppressed += 1;
         let topic = delivery.message.topic();
         self.report_dropped(Some(slot), topic, DropReason::Suppressed);
+        if delivery.group.is_none() {
+            self.done_with(slot, delivery.stored);
+        }
         self.group_finished(slot, delivery.group);
     }
 

@@ -89,8 +89,9 @@ impl Core {
             expires: Time::NEVER,
             received: self.now,
             origin: None,
+            stored: None,
         };
-        self.publish(interest, &parts, None);
+        self.publish(interest, &parts, None, None);
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
@@ -141,7 +142,8 @@ impl Core {
             queued: session
                 .outbound
                 .as_ref()
-                .map_or(0, |outbound| outbound.waiting_len()),
+                .map_or(0, |outbound| outbound.waiting_len())
+                .saturating_add(session.behind.messages as usize),
             keep_alive_secs: conn.map_or(0, |conn| conn.keep_alive_secs),
             expiry_secs: session.expiry_secs,
         })

@@ -1,6 +1,7 @@
 //! What the core is told once, at its construction: who it is, its limits and its listeners' policies.
 
 use crate::keys::WorkerId;
+use crate::store::{Durability, UnixClock};
 use crate::watch::Watch;
 use tidewire_codec::{Qos, Version};
 
@@ -21,6 +22,21 @@ pub struct Config {
     pub shared_strategy: SharedStrategy,
     /// Policies of the listeners; a connection names its listener by index.
     pub listeners: Vec<ListenerPolicy>,
+    /// The store, if there is one; without it everything is in memory whatever the policies say.
+    pub store: Option<StoreConfig>,
+}
+
+/// What a core has to know of its store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreConfig {
+    /// How many shards it has.
+    pub shards: u16,
+    /// The wall clock.
+    pub clock: UnixClock,
+    /// What the server itself publishes, wills of unknown listeners included, is kept so.
+    pub durability: Durability,
+    /// Topic filters whose messages are kept otherwise than their listener says; the first that matches holds.
+    pub topics: Vec<(Box<str>, Durability)>,
 }
 
 impl Default for Config {
@@ -33,6 +49,7 @@ impl Default for Config {
             limits: Limits::default(),
             shared_strategy: SharedStrategy::default(),
             listeners: vec![ListenerPolicy::default()],
+            store: None,
         }
     }
 }
@@ -54,6 +71,8 @@ pub struct ListenerPolicy {
     pub versions: Vec<Version>,
     /// Answer to Request Response Information: the prefix of response topics, if one is configured.
     pub response_information: Option<Box<str>>,
+    /// How far what comes through it has to be before it is acknowledged.
+    pub durability: Durability,
 }
 
 impl Default for ListenerPolicy {
@@ -66,6 +85,7 @@ impl Default for ListenerPolicy {
             watch: Watch::NONE,
             versions: vec![Version::V31, Version::V311, Version::V5],
             response_information: None,
+            durability: Durability::Sync,
         }
     }
 }
@@ -150,6 +170,10 @@ pub struct Limits {
     pub max_queued_messages: u32,
     /// Bytes of messages that wait for one session beyond those in flight.
     pub max_queued_bytes: u64,
+    /// Messages that wait on disk for one session; more are not kept for it, and counted.
+    pub max_kept_messages: u32,
+    /// Bytes of payload that wait on disk for one session.
+    pub max_kept_bytes: u64,
     /// Encoded bytes that wait for one connection's socket; QoS 0 beyond it is dropped and counted, and a client that lets so
     /// many answers wait is not read.
     pub max_outbound_bytes: u32,
@@ -211,6 +235,8 @@ impl Default for Limits {
             max_inflight_messages: 1024,
             max_queued_messages: 10_000,
             max_queued_bytes: 64 * 1024 * 1024,
+            max_kept_messages: 10_000_000,
+            max_kept_bytes: 16 * 1024 * 1024 * 1024,
             max_outbound_bytes: 4 * 1024 * 1024,
             max_worker_bytes: 1024 * 1024 * 1024,
             // Shorter than the time that clients commonly wait for an acknowledgement or an answer to their ping.

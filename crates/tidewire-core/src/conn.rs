@@ -1,5 +1,6 @@
 //! A connection as the core knows it, and the table of them.
 
+use crate::ack_lane::AckLane;
 use crate::admission::{Admission, PeerFacts};
 use crate::alias::{InboundAliases, OutboundAliases};
 use crate::consult::Heard;
@@ -40,6 +41,10 @@ pub(crate) struct Conn {
     pub(crate) ended: bool,
     /// Held because its client does not read what it is answered.
     pub(crate) choked: bool,
+    /// Held because so many of its messages wait for the store.
+    pub(crate) held: bool,
+    /// Acknowledgements that wait for the store, and those that wait behind them.
+    pub(crate) acks: Option<Box<AckLane>>,
     /// Slot of the session while live.
     pub(crate) session: u32,
     /// Slot of the route of the last PUBLISH, tried first for the next.
@@ -69,6 +74,8 @@ pub(crate) enum Phase {
     Opened,
     /// CONNECT has come; somebody decides about it.
     Authenticating(Box<Admission>),
+    /// It may come in; the store has to say so.
+    Admitting(Box<Admission>),
     /// Attached to a session.
     Live,
     /// A controller's: CONNECT has come.
@@ -94,6 +101,8 @@ impl Conn {
             paused: false,
             ended: false,
             choked: false,
+            held: false,
+            acks: None,
             session: u32::MAX,
             last_route: NO_ROUTE,
             last_received: now,

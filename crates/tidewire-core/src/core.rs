@@ -5,6 +5,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::conn::{Conn, Conns, Failure, Phase};
 use crate::input::Input;
+use crate::keeper::Keeper;
 use crate::keys::{ConnKey, WorkerId};
 use crate::mail::{Batch, Outbox};
 use crate::message::{Message, Origin};
@@ -49,6 +50,8 @@ pub struct Core {
     pub(crate) timers: Wheel<Timer>,
     pub(crate) fired: Vec<Timer>,
     pub(crate) asks: Asks,
+    /// The store's side; `None` = everything is in memory.
+    pub(crate) keeper: Option<Box<Keeper>>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) dirty: VecDeque<ConnKey>,
     pub(crate) outbox: Outbox,
@@ -84,6 +87,15 @@ impl Core {
     /// A broker without connections.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let store = config.store.clone();
+        let (workers, seed) = (config.workers, config.seed);
+        let mut core = Self::without_store(config);
+        core.keeper = store.map(|store| Box::new(Keeper::new(store, workers, seed ^ 7)));
+        core.begin_to_warm();
+        core
+    }
+
+    fn without_store(config: Config) -> Self {
         let seed = config.seed;
         Self {
             now: Time::ZERO,
@@ -102,6 +114,7 @@ impl Core {
             timers: Wheel::new(),
             fired: Vec::new(),
             asks: Asks::default(),
+            keeper: None,
             outputs: VecDeque::new(),
             dirty: VecDeque::new(),
             outbox: Outbox::new(config.workers),
@@ -144,6 +157,7 @@ impl Core {
                 allowed,
                 next,
             } => used = self.on_consulted(interest, (conn, ticket), bytes, allowed, next),
+            Input::Stored { ticket, answer } => self.on_stored(interest, ticket, answer),
             Input::Timeout => self.on_timeout(interest),
             Input::Command(command) => self.on_command(interest, command),
         }
@@ -329,6 +343,7 @@ impl Core {
             Phase::Authenticating(_) if conn.gate.is_some() => {
                 self.config.limits.max_packet_size_bytes
             }
+            Phase::Admitting(_) => self.config.limits.max_packet_size_bytes,
             Phase::Opened | Phase::Authenticating(_) => {
                 self.config.limits.max_connect_packet_size_bytes
             }
@@ -337,7 +352,10 @@ impl Core {
         let Some(frame) = frame::next_frame(bytes, limit)? else {
             return Ok(0);
         };
-        if conn.gate.is_some() || conn.paused {
+        if conn.gate.is_some() || conn.paused || conn.held {
+            return Ok(0);
+        }
+        if matches!(conn.phase, Phase::Admitting(_)) {
             return Ok(0);
         }
         // Whoever asks and does not read the answers is not heard either; nor does it count as a sign of life.
@@ -348,6 +366,9 @@ impl Core {
         conn.last_received = self.now;
         if conn.is_live() && frame.packet_type() == Some(PacketType::Publish) {
             if self.over_budget() && self.pause_for_budget(key) {
+                return Ok(0);
+            }
+            if self.keeper.is_some() && self.hold_for_store(key) {
                 return Ok(0);
             }
             return self.on_publish(interest, key, frame, bytes);

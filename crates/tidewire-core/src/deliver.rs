@@ -39,6 +39,11 @@ impl Core {
             }
         }
         let qos = parts.qos.min(target.qos);
+        if let Some(at) = parts.stored.filter(|_| qos > Qos::AtMostOnce)
+            && self.deliver_kept(target, at, parts, message)
+        {
+            return;
+        }
         let retain = parts.retain && target.retain_as_published;
         match self.readiness(target.session, qos) {
             Readiness::Now(key) if qos == Qos::AtMostOnce => {
@@ -66,6 +71,7 @@ impl Core {
                     retain,
                     identifiers,
                     group: None,
+                    stored: None,
                 };
                 self.hand_over(target.session, readiness, delivery);
             }
@@ -216,11 +222,21 @@ impl Core {
         let (qos, retain, identifiers) =
             (delivery.qos, delivery.retain, delivery.identifiers.clone());
         let group = delivery.group;
+        let stored = delivery.stored.filter(|_| qos == Qos::ExactlyOnce);
         let Some(owner) = self.sessions.in_slot_mut(session) else {
             return;
         };
         self.stats.queued_bytes += message.cost_bytes();
-        let id = owner.outbound_mut().begin(delivery);
+        let outbound = owner.outbound_mut();
+        let id = outbound.begin(delivery);
+        if let Some(at) = stored
+            && self.bind_first(session, id, at)
+        {
+            if let Some(owner) = self.sessions.in_slot_mut(session) {
+                owner.outbound_mut().await_binding(id);
+            }
+            return;
+        }
         let copy = Copy {
             qos,
             dup: false,
@@ -274,11 +290,16 @@ impl Core {
                 break;
             }
         }
+        if self.keeper.is_some() {
+            self.read_on(slot);
+        }
         let Some(session) = self.sessions.session_in(slot) else {
             return;
         };
         let outbound = session.outbound.as_ref();
+        let behind = session.cursors.as_ref();
         let owed = !session.scans.is_empty()
+            || behind.is_some_and(|cursors| cursors.is_behind())
             || outbound
                 .is_some_and(|outbound| outbound.has_unsent() || !outbound.waiting().is_empty());
         let key = session.conn;
@@ -312,6 +333,9 @@ impl Core {
                 self.stats.dropped_expired += 1;
                 let topic = delivery.message.topic();
                 self.report_dropped(Some(slot), topic, DropReason::Expired);
+                if delivery.group.is_none() {
+                    self.done_with(slot, delivery.stored);
+                }
                 self.group_finished(slot, delivery.group);
                 continue;
             }
@@ -351,6 +375,10 @@ impl Core {
             return;
         };
         let id = entry.id;
+        // The store's answer sends it.
+        if matches!(entry.stage, Stage::Binding | Stage::Noting) {
+            return;
+        }
         let Some(delivery) = entry
             .delivery
             .clone()
@@ -393,6 +421,9 @@ impl Core {
         let entry = outbound.finish(at)?;
         if let Some(delivery) = &entry.delivery {
             self.uncharge(&delivery.message);
+            if delivery.group.is_none() {
+                self.done_with(slot, entry.stored);
+            }
         }
         Some(entry)
     }

@@ -47,7 +47,9 @@ impl Core {
                 self.report_refused(key, None, &failure);
                 self.close(key);
             }
-            Phase::Authenticating(_) => self.refuse_connect(key, failure.reason, &failure.text),
+            Phase::Authenticating(_) | Phase::Admitting(_) => {
+                self.refuse_connect(key, failure.reason, &failure.text);
+            }
         }
     }
 
@@ -59,7 +61,7 @@ impl Core {
         match conn.phase {
             Phase::Live => self.depart(interest, key, Departure::Lost(end)),
             Phase::Raw { .. } => self.end_raw(key, Departure::Lost(end)),
-            Phase::Opened | Phase::Authenticating(_) => {
+            Phase::Opened | Phase::Authenticating(_) | Phase::Admitting(_) => {
                 let text = "connection ended before CONNECT was complete";
                 self.report_refused(key, None, &Failure::new(ReasonCode::UnspecifiedError, text));
             }
@@ -90,6 +92,9 @@ impl Core {
             return;
         };
         let peer = Arc::clone(&conn.peer);
+        if self.keeper.is_some() {
+            self.part_lane(key);
+        }
         self.say_goodbye(key, &departure);
         let lost = matches!(departure, Departure::Lost(_));
         if !lost {
@@ -102,11 +107,13 @@ impl Core {
         let Some(session) = self.sessions.get_mut(session_key) else {
             return;
         };
+        let had_will = session.will.is_some();
         session.conn = None;
         session.scans.park();
         self.stats.sessions_connected -= 1;
         let kept = session.expiry_secs > 0
             && !matches!(departure, Departure::TakenOver { clean_start: true });
+        let taken_over = matches!(departure, Departure::TakenOver { .. });
         let will_goes = settle_will(session, &departure);
         self.outputs.push_back(Output::Event(Event::Disconnected {
             client_id: session.client_id().into(),
@@ -119,8 +126,12 @@ impl Core {
         if will_goes {
             self.schedule_will(interest, session_key);
         }
+        if had_will {
+            self.forget_will(session_key);
+        }
         if kept {
             self.schedule_expiry(session_key);
+            self.leave_kept(session_key, taken_over);
         } else {
             self.end_session(interest, Some(session_key), SessionEnd::WithConnection);
         }
@@ -141,6 +152,8 @@ impl Core {
         let Some(mut session) = self.sessions.remove(key) else {
             return;
         };
+        self.delete_kept(&session);
+        session.behind.clear(&mut self.stats);
         self.stats.sessions -= 1;
         self.stats.sessions_expired += u64::from(cause == SessionEnd::Expired);
         if let Some(outbound) = session.outbound.take() {
@@ -238,7 +251,9 @@ impl Core {
     /// Refuses a CONNECT that had come as far as authentication.
     pub(crate) fn refuse_connect(&mut self, key: ConnKey, reason: ReasonCode, text: &str) {
         let client_id = match self.conns.get(key).map(|conn| &conn.phase) {
-            Some(Phase::Authenticating(admission)) => Some(admission.client_id.clone()),
+            Some(Phase::Authenticating(admission) | Phase::Admitting(admission)) => {
+                Some(admission.client_id.clone())
+            }
             _ => None,
         };
         self.report_refused(key, client_id.as_deref(), &Failure::new(reason, text));

@@ -10,7 +10,7 @@ use crate::mail::Item;
 use crate::message::{Message, Parts};
 use crate::outbound::{Delivery, Identifiers};
 use crate::output::Output;
-use crate::route::interest::{Change, InterestChange};
+use crate::route::interest::{Change, InterestChange, InterestKind};
 use crate::shared::{Counting, GroupKey, GroupMark, Member, MemberOptions, Presence, Waiting};
 use tidewire_codec::Qos;
 
@@ -42,7 +42,7 @@ impl Core {
         let owner = self.group_home(share, filter);
         if entering {
             self.groups.homes.entered(slot, owner);
-            self.change_interest(filter, owner, Change::Gained);
+            self.change_interest(filter, owner, Change::Gained, InterestKind::Messages);
         }
         if owner == self.config.worker {
             self.on_join(share, filter, member, options);
@@ -67,7 +67,7 @@ impl Core {
         };
         let owner = self.group_home(share, filter);
         self.groups.homes.left(slot, owner);
-        self.change_interest(filter, owner, Change::Lost);
+        self.change_interest(filter, owner, Change::Lost, InterestKind::Messages);
         if owner == self.config.worker {
             self.on_leave(share, filter, member);
         } else {
@@ -285,6 +285,7 @@ impl Core {
                 group,
                 counting,
             }),
+            stored: parts.stored,
         }
     }
 
@@ -442,18 +443,30 @@ impl Core {
         })
     }
 
+    /// Tells the other workers, if that has changed, whether somebody here is owed a filter's messages on disk.
+    pub(crate) fn change_storing(&mut self, filter: &str, was: bool, is: bool) {
+        let change = match (was, is) {
+            (false, true) => Change::Gained,
+            (true, false) => Change::Lost,
+            _ => return,
+        };
+        self.change_interest(filter, self.config.worker, change, InterestKind::Storing);
+    }
+
     /// Tells the other workers, through the shared index, that a worker has come to want a filter, or no longer does.
     pub(crate) fn change_interest(
         &mut self,
         filter: &str,
         worker: crate::WorkerId,
         change: Change,
+        kind: InterestKind,
     ) {
         if self.config.workers > 1 {
             self.outputs.push_back(Output::Interest(InterestChange {
                 filter: filter.into(),
                 worker,
                 change,
+                kind,
             }));
         }
     }

@@ -4,6 +4,7 @@ use crate::admission::{Admission, PeerFacts};
 use crate::keys::{ConnKey, SessionKey, Ticket, WorkerId};
 use crate::mail::Batch;
 use crate::route::topic_tree::Cursor;
+use crate::store::{StoreAnswer, StoreTicket};
 use crate::watch::Watch;
 use std::sync::Arc;
 use tidewire_codec::{Packet, Properties, Publish, Qos, ReasonCode};
@@ -67,6 +68,14 @@ pub enum Input<'a> {
         ticket: Ticket,
         /// What was decided.
         answer: Answer,
+    },
+    /// A store's answer to [`Output::Store`](crate::Output::Store). Those to messages of one shard that were stored come in the order of
+    /// the requests.
+    Stored {
+        /// The request's ticket.
+        ticket: StoreTicket,
+        /// What became of it.
+        answer: StoreAnswer,
     },
     /// The time of [`Core::next_deadline`](crate::Core::next_deadline) has come (or any other time: it does no harm).
     Timeout,

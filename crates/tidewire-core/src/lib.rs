@@ -34,6 +34,7 @@
 //! ```
 
 mod ack;
+mod ack_lane;
 mod admission;
 mod admit;
 mod alias;
@@ -45,11 +46,13 @@ mod config;
 mod conn;
 mod consult;
 mod core;
+mod cursors;
 mod deliver;
 mod depart;
 mod event;
 mod groups;
 mod input;
+mod keeper;
 mod keys;
 mod mail;
 mod message;
@@ -71,6 +74,7 @@ mod server;
 mod session;
 mod shared;
 mod stats;
+mod store;
 mod subscriptions;
 mod sweep;
 mod time;
@@ -84,6 +88,7 @@ pub use crate::core::{Core, Identity};
 pub use admission::{Admission, CertificateFacts, PeerFacts, TlsFacts, WayFacts};
 pub use config::{
     Authentication, Authorization, Config, Limits, ListenerPolicy, Mode, SharedStrategy,
+    StoreConfig,
 };
 pub use event::{DisconnectCause, DropReason, Event, SessionEnd};
 pub use input::{Answer, Authenticated, Command, Input, Next, ServerPublish, TransportEnd};
@@ -96,8 +101,13 @@ pub use output::{
     SubscriptionRow,
 };
 pub use retained_list::RetainedRow;
-pub use route::interest::{Change, Epochs, Interest, InterestChange};
+pub use route::interest::{Change, Epochs, Interest, InterestChange, InterestKind};
 pub use stats::Stats;
+pub use store::{
+    Append, Durability, GroupOp, Location, MessageRecord, SessionName, StoreAnswer, StoreOp,
+    StoreRequest, StoreTicket, StoredBinding, StoredCursor, StoredPage, StoredSession,
+    Unavailability, UnixClock,
+};
 pub use time::Time;
 pub use watch::Watch;
 pub use wheel::Wheel;

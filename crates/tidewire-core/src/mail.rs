@@ -1,13 +1,16 @@
 //! What workers send each other. A message between workers is what a message between nodes will be.
 
+use crate::ack_lane::Receipt;
 use crate::keys::{SessionAddress, SessionKey, WorkerId};
 use crate::message::{Message, Origin};
 use crate::outbound::Delivery;
 use crate::route::topic_tree::Cursor;
 use crate::scans::PageRequest;
 use crate::shared::{GroupMark, MemberOptions, Presence};
+use crate::store::Location;
 use std::ops::Range;
 use std::sync::Arc;
+use tidewire_codec::ReasonCode;
 
 /// One turn's mail from one worker to another, in order. Opaque to the driver, which only carries it.
 #[derive(Debug, Default)]
@@ -96,10 +99,21 @@ pub(crate) enum Item {
         frame_len: usize,
         payload_at: usize,
     },
-    /// A message for the receiver's own subscribers and groups.
-    Message(Message),
+    /// A message for the receiver's own subscribers and groups, and where it is stored.
+    Message(Message, Option<Location>),
     /// A message for the worker that owns the topic's retained state: it stores (if RETAIN) and fans out.
-    ViaOwner(Message),
+    ViaOwner(Message, Option<Receipt>),
+    /// The owner has stored (or refused) a message: its publisher may know.
+    Receipt {
+        receipt: Receipt,
+        reason: ReasonCode,
+    },
+    /// The sender has read all that there is to be known of its sessions and retained messages after a restart.
+    Warm,
+    /// Has the receiver handed on all that the store has answered before?
+    Barrier { round: u32 },
+    /// It has, but for what is at or above these places.
+    Passed { round: u32, held: Vec<Location> },
     /// Answer to `ViaOwner`: what the owner fanned out is in the mailboxes.
     Fence { topic_hash: u64 },
     /// Which retained messages does the receiver own that match? A page of them is wanted, behind the last one's end.
@@ -152,8 +166,8 @@ impl Item {
     fn message_bytes(&self) -> usize {
         let cost = |message: &Message| usize::try_from(message.cost_bytes()).unwrap_or(usize::MAX);
         match self {
-            Self::Message(message)
-            | Self::ViaOwner(message)
+            Self::Message(message, _)
+            | Self::ViaOwner(message, _)
             | Self::GroupReturn { message, .. } => cost(message),
             Self::GroupDelivery { delivery, .. } => cost(&delivery.message),
             Self::Retained { messages, .. } => messages.iter().map(cost).sum(),
@@ -169,7 +183,7 @@ pub(crate) struct Outbox {
     batches: Vec<Batch>,
     /// An owner may be quick to fan out, so it must not have a message before what the publisher sent directly is in its
     /// mailboxes.
-    via_owner: Vec<(WorkerId, Message)>,
+    via_owner: Vec<(WorkerId, Message, Option<Receipt>)>,
     /// Fences must come behind everything else of the same turn, whoever it is for.
     fences: Vec<(WorkerId, u64)>,
     spare: Vec<Batch>,
@@ -201,8 +215,13 @@ impl Outbox {
         batch.items.push(item);
     }
 
-    pub(crate) fn send_via_owner(&mut self, owner: WorkerId, message: Message) {
-        self.via_owner.push((owner, message));
+    pub(crate) fn send_via_owner(
+        &mut self,
+        owner: WorkerId,
+        message: Message,
+        receipt: Option<Receipt>,
+    ) {
+        self.via_owner.push((owner, message, receipt));
     }
 
     pub(crate) fn fence(&mut self, worker: WorkerId, topic_hash: u64) {
@@ -243,8 +262,8 @@ impl Outbox {
                 self.send(worker, Item::Fence { topic_hash });
             }
         }
-        for (owner, message) in std::mem::take(&mut self.via_owner) {
-            self.send(owner, Item::ViaOwner(message));
+        for (owner, message, receipt) in std::mem::take(&mut self.via_owner) {
+            self.send(owner, Item::ViaOwner(message, receipt));
         }
         if self.batches.iter().all(Batch::is_empty) {
             None

@@ -1,6 +1,7 @@
 //! An application message as it is kept: once, however many sessions owe it.
 
-use crate::keys::SessionAddress;
+use crate::keys::{SessionAddress, SessionKey, WorkerId};
+use crate::store::{Location, MessageRecord, UnixClock};
 use crate::time::Time;
 use std::sync::Arc;
 use tidewire_codec::Qos;
@@ -8,6 +9,9 @@ use triomphe::ThinArc;
 
 /// From this size on a payload is shared by its receivers' sockets instead of copied for each.
 pub(crate) const SHARED_PAYLOAD_MIN_BYTES: usize = 8 * 1024;
+
+/// What the keeping of a message costs besides its bytes.
+const KEEPING_BYTES: u64 = 96;
 
 /// Who published a message: what a record of it must name.
 #[derive(Debug)]
@@ -53,9 +57,58 @@ pub(crate) struct Parts<'a> {
     pub(crate) expires: Time,
     pub(crate) received: Time,
     pub(crate) origin: Option<&'a Arc<Origin>>,
+    /// Where it is stored, if somebody is owed it there.
+    pub(crate) stored: Option<Location>,
 }
 
+/// The address of publishers whose session is not known: they have gone, or published before a restart.
+const NOWHERE: SessionAddress = SessionAddress {
+    worker: WorkerId(u16::MAX),
+    key: SessionKey {
+        slot: u32::MAX,
+        generation: u32::MAX,
+    },
+};
+
 impl Message {
+    /// A message as a store gives it back at `now`.
+    #[must_use]
+    pub fn restore(record: &MessageRecord<'_>, clock: UnixClock, now: Time) -> Self {
+        let origin = record.origin.map(|(principal, client_id, listener)| {
+            Arc::new(Origin {
+                address: NOWHERE,
+                client_id: client_id.into(),
+                principal: principal.map(Into::into),
+                listener,
+            })
+        });
+        // One that was received before this process began counts as received now, with what is left of its time.
+        let parts = Parts {
+            topic: record.topic,
+            properties: record.properties,
+            payload: record.payload,
+            qos: record.qos,
+            retain: record.retain,
+            expires: record
+                .expires_ms
+                .map_or(Time::NEVER, |at| clock.time_of(at)),
+            received: if record.received_ms < clock.origin_ms {
+                now
+            } else {
+                clock.time_of(record.received_ms)
+            },
+            origin: origin.as_ref(),
+            stored: None,
+        };
+        Self::new(&parts, &mut Vec::new())
+    }
+
+    /// When it was received.
+    #[must_use]
+    pub fn received(&self) -> Time {
+        self.0.header.header.received
+    }
+
     /// Copies the parts into one message; `scratch` is only working space.
     pub(crate) fn new(parts: &Parts<'_>, scratch: &mut Vec<u8>) -> Self {
         let large =
@@ -93,6 +146,7 @@ impl Message {
             expires: self.expires(),
             received: self.0.header.header.received,
             origin: self.origin(),
+            stored: None,
         }
     }
 
@@ -160,7 +214,6 @@ impl Message {
     /// What it counts against a budget: its bytes and an allowance for their keeping.
     #[must_use]
     pub fn cost_bytes(&self) -> u64 {
-        const KEEPING: u64 = 96;
         let large = self
             .0
             .header
@@ -168,7 +221,7 @@ impl Message {
             .large
             .as_ref()
             .map_or(0, |payload| payload.len());
-        KEEPING + self.0.slice.len() as u64 + large as u64
+        KEEPING_BYTES + self.0.slice.len() as u64 + large as u64
     }
 }
 
@@ -180,6 +233,12 @@ impl AsRef<[u8]> for Message {
 }
 
 impl Parts<'_> {
+    /// What the message counts against a budget, as [`Message::cost_bytes`].
+    pub(crate) fn cost_bytes(&self) -> u64 {
+        let bytes = self.topic.len() + self.properties.len() + self.payload.len();
+        KEEPING_BYTES + bytes as u64
+    }
+
     /// Seconds left of the Message Expiry Interval, `None` without one \[5.0 MQTT-3.3.2-6\].
     pub(crate) fn expiry_left_secs(&self, now: Time) -> Option<u32> {
         (self.expires != Time::NEVER).then(|| {

@@ -2,6 +2,7 @@
 
 use crate::message::Message;
 use crate::shared::GroupMark;
+use crate::store::Location;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tidewire_codec::{PacketId, Qos};
@@ -17,6 +18,8 @@ pub(crate) struct Delivery {
     pub(crate) identifiers: Identifiers,
     /// The shared group that chose this session, if one did.
     pub(crate) group: Option<GroupMark>,
+    /// Where the message is stored: the session's cursor, or the group's, waits for it there.
+    pub(crate) stored: Option<Location>,
 }
 
 /// The Subscription Identifiers of all matching subscriptions \[5.0 MQTT-3.3.4-4\].
@@ -72,10 +75,14 @@ impl FromIterator<u32> for Identifiers {
 /// What an outgoing QoS 1 or 2 message waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
+    /// The store, which binds the identifier: nothing has been sent.
+    Binding,
     /// PUBACK.
     Acknowledgement,
     /// PUBREC.
     Receipt,
+    /// The store, which notes that PUBREC has come: PUBREL has not been sent.
+    Noting,
     /// PUBCOMP.
     Completion,
 }
@@ -86,6 +93,8 @@ pub(crate) struct InFlight {
     pub(crate) stage: Stage,
     /// Dropped once PUBREC has come: only the identifier is owed from then on.
     pub(crate) delivery: Option<Delivery>,
+    /// Where it is stored.
+    pub(crate) stored: Option<Location>,
 }
 
 /// The two queues. `unsent_from` splits the first: entries before it were sent on this connection, those from it on
@@ -140,10 +149,29 @@ impl Outbound {
         self.inflight.push_back(InFlight {
             id,
             stage,
+            stored: delivery.stored,
             delivery: Some(delivery),
         });
         self.unsent_from = self.inflight.len();
         id
+    }
+
+    /// The identifier that was given last waits for the store.
+    pub(crate) fn await_binding(&mut self, id: PacketId) {
+        if let Some(entry) = self.inflight.back_mut().filter(|entry| entry.id == id) {
+            entry.stage = Stage::Binding;
+        }
+    }
+
+    /// Whether the connection at hand has come to an entry.
+    pub(crate) fn is_sent(&self, id: PacketId) -> bool {
+        self.find(id).is_some_and(|at| at < self.unsent_from)
+    }
+
+    /// Puts an entry back that was in flight before a restart.
+    pub(crate) fn restore(&mut self, entry: InFlight) {
+        self.lapped = true;
+        self.inflight.push_back(entry);
     }
 
     /// Takes an entry off: its handshake is complete.
@@ -364,6 +392,7 @@ mod tests {
             expires: Time::NEVER,
             received: Time::ZERO,
             origin: None,
+            stored: None,
         };
         Delivery {
             message: Message::new(&parts, &mut Vec::new()),
@@ -371,6 +400,7 @@ mod tests {
             retain: false,
             identifiers: Identifiers::None,
             group: None,
+            stored: None,
         }
     }
 

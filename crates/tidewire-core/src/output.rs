@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::retained_list::RetainedRow;
 use crate::route::interest::InterestChange;
 use crate::route::topic_tree::Cursor;
+use crate::store::{StoreRequest, StoreTicket};
 use std::sync::Arc;
 use tidewire_codec::{
     Connect, Packet, Qos, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version,
@@ -60,6 +61,14 @@ pub enum Output {
         count: u32,
         /// The topic's name, if the frame gives an alias in its place.
         topic: Option<Box<str>>,
+    },
+    /// Something for the store. To be handed over before the turn's interest is published and its mail is shipped; input goes
+    /// on meanwhile, and [`Input::Stored`](crate::Input::Stored) brings the answer.
+    Store {
+        /// Ties the answer to it.
+        ticket: StoreTicket,
+        /// What is wanted.
+        request: StoreRequest,
     },
     /// A change of the shared interest index. Must be visible to all workers before this turn's bytes are written.
     Interest(InterestChange),

@@ -1,8 +1,12 @@
 //! Mail from other workers.
 
+use crate::ack::Permit;
+use crate::ack_lane::Receipt;
 use crate::core::Core;
+use crate::keeper::publish::{Published, Way};
 use crate::keys::WorkerId;
 use crate::mail::{Batch, Item, Publisher, Run};
+use crate::message::Message;
 use crate::route::interest::Interest;
 use std::sync::Arc;
 
@@ -41,20 +45,21 @@ impl Core {
                 };
                 self.on_run(interest, &origin, &run);
             }
-            Item::Message(message) => {
+            Item::Message(message, stored) => {
                 let slot = self.route_of(interest, message.topic());
                 let route = self.routes.take(slot);
-                self.deliver_here(&route, &message.parts(), Some(message.clone()));
+                let mut parts = message.parts();
+                parts.stored = stored;
+                self.deliver_here(&route, &parts, Some(message.clone()));
                 self.routes.put(slot, route);
             }
-            Item::ViaOwner(message) => {
-                if message.retain() {
-                    self.retain(&message.parts(), Some(&message));
-                }
-                self.fan_out(interest, &message.parts(), Some(&message));
-                let topic_hash = self.home_hash(message.topic());
-                self.outbox.fence(from, topic_hash);
+            Item::ViaOwner(message, receipt) => {
+                self.on_via_owner(interest, from, &message, receipt);
             }
+            Item::Receipt { receipt, reason } => self.on_receipt(interest, receipt, reason),
+            Item::Warm => self.on_peer_warm(),
+            Item::Barrier { round } => self.on_barrier(from, round),
+            Item::Passed { round, held } => self.on_passed(round, &held),
             Item::Fence { topic_hash } => self.lift_fence(topic_hash),
             Item::ScanRetained(request) => self.on_scan(from, request),
             Item::Retained {
@@ -65,6 +70,30 @@ impl Core {
             } => self.on_scanned(session, scan, messages, next),
             item => self.on_group_item(item),
         }
+    }
+
+    fn on_via_owner(
+        &mut self,
+        interest: &Interest,
+        from: WorkerId,
+        message: &Message,
+        receipt: Option<Receipt>,
+    ) {
+        let way = Way {
+            receipt,
+            fence: Some(from),
+            behind: None,
+        };
+        let published = self.publish_here(interest, &message.parts(), Some(message), way);
+        let Published::Now(matched) = published else {
+            return;
+        };
+        if let Some(receipt) = receipt {
+            let permit = Permit::not_required();
+            self.settle(interest, receipt, matched.reason(), permit);
+        }
+        let topic_hash = self.home_hash(message.topic());
+        self.outbox.fence(from, topic_hash);
     }
 
     /// Mail about shared groups.

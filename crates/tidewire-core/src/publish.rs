@@ -1,8 +1,11 @@
 //! What happens to a message once it is allowed: the stages behind authorisation, the same whoever published it.
 
 use crate::ack::{Permit, Received};
+use crate::ack_lane::{Receipt, Wait};
 use crate::core::Core;
 use crate::event::DropReason;
+use crate::keeper::publish::{Published, Way};
+use crate::keys::WorkerId;
 use crate::mail::{Item, Publisher, Run};
 use crate::message::{Message, Origin, Parts, SHARED_PAYLOAD_MIN_BYTES};
 use crate::route::interest::Interest;
@@ -19,11 +22,21 @@ pub(crate) enum Matched {
     Nobody,
 }
 
+impl Matched {
+    /// What the publisher is told.
+    pub(crate) fn reason(self) -> ReasonCode {
+        match self {
+            Self::Somebody => ReasonCode::Success,
+            Self::Nobody => ReasonCode::NoMatchingSubscribers,
+        }
+    }
+}
+
 impl Core {
     /// Match, store, deliver, acknowledge.
     ///
-    /// A message that is owed to nobody durable needs no write: its permit is given at once. (So far every policy is
-    /// `memory`.)
+    /// A message that is owed to nobody durable needs no write: its permit is given at once. Any other is acknowledged when
+    /// the store has answered.
     pub(crate) fn publish_and_acknowledge(
         &mut self,
         interest: &Interest,
@@ -40,10 +53,9 @@ impl Core {
         if received.qos == Qos::ExactlyOnce {
             self.remember_received(received);
         }
-        let matched = self.publish(interest, parts, message);
-        let reason = match matched {
-            Matched::Somebody => ReasonCode::Success,
-            Matched::Nobody => ReasonCode::NoMatchingSubscribers,
+        let reason = match self.publish(interest, parts, message, Some(received)) {
+            Published::Now(matched) => matched.reason(),
+            Published::Later => return,
         };
         self.acknowledge(received, reason, Permit::not_required());
     }
@@ -72,47 +84,82 @@ impl Core {
     }
 
     /// Match, store, deliver.
+    #[inline]
     pub(crate) fn publish(
         &mut self,
         interest: &Interest,
         parts: &Parts<'_>,
         message: Option<&Message>,
-    ) -> Matched {
+        received: Option<Received>,
+    ) -> Published {
         self.report_published(parts, message);
         let alone = self.config.workers == 1;
-        if !alone && (parts.retain || !self.fenced.is_empty()) {
-            let hash = self.home_hash(parts.topic);
-            if parts.retain || self.fenced.contains_key(&hash) {
-                return self.publish_via_owner(interest, parts, message, hash);
+        if self.keeper.is_none() && (alone || (!parts.retain && self.fenced.is_empty())) {
+            if parts.retain {
+                self.retain(parts, message);
             }
+            return Published::Now(self.fan_out(interest, parts, message));
         }
-        if parts.retain {
-            self.retain(parts, message);
-        }
-        self.fan_out(interest, parts, message)
+        let receipt = received.and_then(|received| self.receipt_for(received));
+        self.publish_with(interest, parts, message, receipt, received)
     }
 
+    /// As [`Core::publish`], with the receipt that the publisher's acknowledgement waits for, and not before what the
+    /// connection that it came `behind` has published.
+    ///
     /// The worker that owns the topic's retained state orders its messages, so that a subscriber's last message and
     /// the retained one are the same. Messages that follow must not overtake: until the owner says that it has
     /// fanned this one out, they go the same way.
-    fn publish_via_owner(
+    pub(crate) fn publish_with(
         &mut self,
         interest: &Interest,
         parts: &Parts<'_>,
         message: Option<&Message>,
-        hash: u64,
-    ) -> Matched {
-        let owner = self.home_of(parts.topic);
-        if owner == self.config.worker {
-            if parts.retain {
-                self.retain(parts, message);
-            }
-            return self.fan_out(interest, parts, message);
-        }
+        receipt: Option<Receipt>,
+        behind: Option<Received>,
+    ) -> Published {
+        let owner = self.owner_to_pass(parts);
+        let Some((owner, hash)) = owner else {
+            let way = Way {
+                receipt,
+                fence: None,
+                behind,
+            };
+            return self.publish_here(interest, parts, message, way);
+        };
         let message = self.message_of(parts, message);
+        if self.keeper.is_some()
+            && let Some(received) = behind
+            && self
+                .lane(received.conn)
+                .is_some_and(|lane| lane.hands_on(hash))
+        {
+            // The owner must not have it before others have what came before it.
+            self.hold_message(message, received);
+            return Published::Later;
+        }
         *self.fenced.entry(hash).or_insert(0) += 1;
-        self.outbox.send_via_owner(owner, message);
-        Matched::Somebody
+        // Whether it has to be stored is for the owner to see: the acknowledgement waits for its word.
+        let receipt = receipt.map(|receipt| self.reserve_receipt(receipt, Wait::Elsewhere, hash));
+        self.outbox.send_via_owner(owner, message, receipt);
+        self.note_mark(receipt);
+        match receipt {
+            Some(_) => Published::Later,
+            None => Published::Now(Matched::Somebody),
+        }
+    }
+
+    /// The other worker that a message has to pass, and its topic's hash.
+    fn owner_to_pass(&self, parts: &Parts<'_>) -> Option<(WorkerId, u64)> {
+        if self.config.workers == 1 || (!parts.retain && self.fenced.is_empty()) {
+            return None;
+        }
+        let hash = self.home_hash(parts.topic);
+        if !parts.retain && !self.fenced.contains_key(&hash) {
+            return None;
+        }
+        let owner = self.home_of(parts.topic);
+        (owner != self.config.worker).then_some((owner, hash))
     }
 
     /// Delivers to everybody who subscribed, here and elsewhere.
@@ -138,7 +185,8 @@ impl Core {
         if !route.workers.is_empty() {
             let whole = self.message_of(parts, message.as_ref());
             for worker in route.workers.iter() {
-                self.outbox.send(worker, Item::Message(whole.clone()));
+                let item = Item::Message(whole.clone(), parts.stored);
+                self.outbox.send(worker, item);
             }
             message = Some(whole);
         }
@@ -230,6 +278,7 @@ impl Core {
             expires: crate::Time::NEVER,
             received: self.now,
             origin: Some(origin),
+            stored: None,
         }
     }
 
@@ -285,10 +334,12 @@ impl Core {
     fn rebuild_route(&self, interest: &Interest, route: &mut Route) {
         route.targets.clear();
         route.groups.clear();
+        route.stored = false;
         let Route {
             topic,
             targets,
             groups,
+            stored,
             ..
         } = route;
         self.index.for_each_match(topic, |entry| {
@@ -296,11 +347,13 @@ impl Core {
                 targets.push(Target::of(subscriber));
             });
             groups.extend(entry.groups());
+            *stored |= entry.is_stored();
         });
         merge_targets(targets);
         if self.config.workers > 1 {
             route.workers = interest.matches(&route.topic);
             route.workers.remove(self.config.worker);
+            route.stored |= interest.is_stored(&route.topic);
         }
     }
 }

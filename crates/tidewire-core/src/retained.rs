@@ -98,6 +98,11 @@ impl Core {
         self.uncount_retained(old.as_ref());
     }
 
+    /// Whether a topic has a retained message in memory.
+    pub(crate) fn retained_is_known(&self, topic: &str) -> bool {
+        self.retained.topics.get(topic).is_some()
+    }
+
     /// Whether a single message could be too much, so that it is worth a closer look.
     pub(crate) fn retained_is_nearly_full(&self) -> bool {
         let limits = &self.config.limits;
@@ -179,7 +184,7 @@ impl Core {
                     self.ask_for_page(slot, owner);
                     return false;
                 }
-                Some(_) if self.retained.steps == 0 => {
+                Some(_) if self.retained.steps == 0 || !self.has_retained() => {
                     self.wait_for_scan_turn(slot);
                     return false;
                 }
@@ -239,7 +244,7 @@ impl Core {
 
     /// Another worker asks for a page of what is retained here.
     pub(crate) fn on_scan(&mut self, from: WorkerId, request: Box<PageRequest>) {
-        if self.retained.steps == 0 {
+        if self.retained.steps == 0 || !self.has_retained() {
             self.retained.due.push_back(Due::Page { from, request });
             self.call_scan_turn();
             return;
@@ -330,6 +335,7 @@ impl Core {
                 retain: true,
                 identifiers: Identifiers::of(subscription.identifier),
                 group: None,
+                stored: None,
             });
         }
         if self.owner_at(&filter, done).is_none() {

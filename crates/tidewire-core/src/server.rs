@@ -28,8 +28,9 @@ impl Core {
             expires: expires.map_or(Time::NEVER, |secs| now.plus_secs(secs.into())),
             received: now,
             origin: None,
+            stored: None,
         };
-        self.publish(interest, &parts, None);
+        self.publish(interest, &parts, None, None);
     }
 
     /// Sends a packet to the connections of a client id, if it fits; tells to how many.

@@ -1,11 +1,15 @@
 //! Sessions: what a client owns on its worker, connected or not.
 
 use crate::admission::Will;
+use crate::cursors::Gate;
+use crate::keeper::cursors_of::Cursors;
 use crate::keys::{ConnKey, SessionKey, Ticket};
 use crate::message::Origin;
 use crate::outbound::Outbound;
 use crate::qos2_ids::PacketIdSet;
 use crate::scans::Scans;
+use crate::stats::Stats;
+use crate::store::{Durability, Location};
 use crate::subscriptions::Subscriptions;
 use crate::time::Time;
 use foldhash::fast::FixedState;
@@ -40,6 +44,49 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<Will>>,
     /// When the will of a client that has gone is due; [`Time::NEVER`] while connected.
     pub(crate) will_due: Time,
+    /// How it is kept; in memory only, if nothing else is said.
+    pub(crate) kept: Durability,
+    /// What it has done with of what is stored for it; `None` if it is not kept in a store, or not loaded.
+    pub(crate) cursors: Option<Box<Cursors>>,
+    /// Received QoS 2 identifiers that are noted in the store.
+    pub(crate) marks: Option<Box<PacketIdSet>>,
+    /// Messages that opened or closed its queue while its cursors, which have to say so, are being read.
+    #[allow(
+        clippy::box_collection,
+        reason = "8 bytes in every session instead of 24"
+    )]
+    pub(crate) gates: Option<Box<Vec<(Location, Gate)>>>,
+    /// Stored messages that wait for it on disk, as far as is known.
+    pub(crate) behind: Behind,
+}
+
+/// What waits for a session on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Behind {
+    pub(crate) messages: u32,
+    pub(crate) bytes: u64,
+}
+
+impl Behind {
+    pub(crate) fn add(&mut self, stats: &mut Stats, bytes: u64) {
+        self.messages = self.messages.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        stats.queued_messages += 1;
+    }
+
+    /// One was read, which need not have been counted: it may be from before a restart.
+    pub(crate) fn take(&mut self, stats: &mut Stats, bytes: u64) {
+        if self.messages > 0 {
+            self.messages -= 1;
+            stats.queued_messages = stats.queued_messages.saturating_sub(1);
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    pub(crate) fn clear(&mut self, stats: &mut Stats) {
+        let messages = u64::from(std::mem::take(self).messages);
+        stats.queued_messages = stats.queued_messages.saturating_sub(messages);
+    }
 }
 
 impl Session {
@@ -59,6 +106,11 @@ impl Session {
             inbound: None,
             will: None,
             will_due: Time::NEVER,
+            kept: Durability::Memory,
+            cursors: None,
+            marks: None,
+            gates: None,
+            behind: Behind::default(),
         }
     }
 

@@ -105,4 +105,18 @@ stats! {
     wills_published,
     /// Times that a publisher was paused by the worker's memory budget.
     publishers_paused,
+    /// Messages handed to the store.
+    store_appends,
+    /// Gauge: requests that wait for the store.
+    store_waiting,
+    /// Messages that publishers were refused because they could not be stored.
+    store_refused,
+    /// Requests sent to the store again because it had no room.
+    store_retries,
+    /// Requests that the store failed.
+    store_failures,
+    /// Messages read back from the store for clients that had been away or were slow.
+    store_reads,
+    /// Stretches and records of the store that were found damaged.
+    store_damaged,
 }

@@ -1,7 +1,7 @@
 //! A session's own list of its subscriptions: what has to be taken out of the index when it ends.
 
 use std::collections::BTreeMap;
-use tidewire_codec::SubscriptionOptions;
+use tidewire_codec::{Qos, SubscriptionOptions};
 
 /// Up to here a list is smaller and faster than a tree.
 const LIST_MAX: usize = 8;
@@ -9,9 +9,30 @@ const LIST_MAX: usize = 8;
 /// One subscription as the session knows it; the key is the whole filter, `$share/name/` included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Subscription {
+    /// The QoS that stored messages from one offset to another were promised with, before the subscription was replaced: none is
+    /// lost by that \[5.0 MQTT-3.8.4-4\].
+    pub(crate) former: Option<(Qos, u64, u64)>,
     pub(crate) options: SubscriptionOptions,
     /// Subscription Identifier, 0 = none.
     pub(crate) identifier: u32,
+    /// Stored messages from this offset on are for it; none while its record is not stored.
+    pub(crate) since: u64,
+}
+
+impl Subscription {
+    /// The QoS for a message that is stored at an offset; `None` = it is not for this subscription.
+    pub(crate) fn qos_at(&self, offset: u64) -> Option<Qos> {
+        match self.former {
+            Some((qos, from, until)) if (from..until).contains(&offset) => Some(qos),
+            _ if offset >= self.since => Some(self.options.qos),
+            _ => None,
+        }
+    }
+
+    /// Whether stored messages may be owed because of it.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.options.qos > Qos::AtMostOnce || self.former.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +95,23 @@ impl Subscriptions {
                 .find(|(known, _)| **known == *filter)
                 .map(|(_, subscription)| subscription),
             Self::Tree(tree) => tree.get(filter),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, filter: &str) -> Option<&mut Subscription> {
+        match self {
+            Self::List(list) => list
+                .iter_mut()
+                .find(|(known, _)| **known == *filter)
+                .map(|(_, subscription)| subscription),
+            Self::Tree(tree) => tree.get_mut(filter),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (&str, &Subscription)> + '_> {
+        match self {
+            Self::List(list) => Box::new(list.iter().map(|(filter, it)| (&**filter, it))),
+            Self::Tree(tree) => Box::new(tree.iter().map(|(filter, it)| (&**filter, it))),
         }
     }
 

@@ -34,7 +34,7 @@ impl Core {
             Timer::KeepAlive(key) | Timer::Validity(key) => {
                 self.conns.get(key).is_some_and(|conn| conn.is_in())
             }
-            Timer::ScanTurn | Timer::PauseEnds => true,
+            Timer::ScanTurn | Timer::PauseEnds | Timer::StoreAgain | Timer::Record => true,
             Timer::Answer(ticket) => self.asks.is_pending(ticket),
             Timer::SessionEnds(key) => self
                 .sessions

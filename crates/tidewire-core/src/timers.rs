@@ -24,6 +24,10 @@ pub(crate) enum Timer {
     ScanTurn,
     /// Paused publishers have waited long enough for the memory budget.
     PauseEnds,
+    /// What the store had no room for is sent again.
+    StoreAgain,
+    /// Cursors are recorded.
+    Record,
 }
 
 impl Core {
@@ -40,6 +44,8 @@ impl Core {
                 Timer::WillDue(key) => self.on_will_due(interest, key),
                 Timer::ScanTurn => self.on_scan_turn(),
                 Timer::PauseEnds => self.on_pause_timeout(),
+                Timer::StoreAgain => self.on_store_again(),
+                Timer::Record => self.on_record_timer(),
             }
         }
         self.fired = fired;
@@ -54,7 +60,7 @@ impl Core {
             // The answer to the question is waited for, not the client: that has its own deadline.
             Phase::Authenticating(_) if conn.gate.is_some() => return,
             Phase::Authenticating(_) => "no AUTH within connect_timeout_secs",
-            Phase::Live | Phase::Raw { .. } | Phase::Closing => return,
+            Phase::Admitting(_) | Phase::Live | Phase::Raw { .. } | Phase::Closing => return,
         };
         self.stats.connect_timeouts += 1;
         self.refuse_late(key, text);
@@ -79,7 +85,7 @@ impl Core {
             return;
         };
         // While the broker itself holds the input back, silence is not the client's.
-        if conn.gate.is_some() || conn.paused {
+        if conn.gate.is_some() || conn.paused || conn.held {
             conn.last_received = now;
         }
         let deadline = conn.keep_alive_deadline();

@@ -1,13 +1,16 @@
 //! Wills: armed by CONNECT, published when their sender has gone and not come back \[5.0 3.1.2.5\].
 
+use crate::admission::Will;
 use crate::asks::Matter;
 use crate::core::Core;
 use crate::event::Event;
 use crate::input::Answer;
+use crate::keeper::{Pending, name_of};
 use crate::keys::{ConnKey, SessionKey};
 use crate::message::{Message, Origin};
 use crate::output::{Output, Question};
 use crate::route::interest::Interest;
+use crate::store::{Durability, StoreOp};
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::watch::Watch;
@@ -62,12 +65,40 @@ impl Core {
             return;
         };
         let origin = Arc::clone(&session.origin);
-        let message = self.message_of_will(&will.message, &origin);
+        self.publish_will_of(interest, &will, &origin);
+        if let Some((name, durability)) = self.kept_name(key) {
+            // Behind the message, in the same shard: it may be published twice, never not at all.
+            let ops = vec![StoreOp::DeleteWill];
+            self.write_session(name, durability, ops, Pending::Lazy);
+        }
+    }
+
+    /// Publishes the will of a client that has gone.
+    pub(crate) fn publish_will_of(
+        &mut self,
+        interest: &Interest,
+        will: &Will,
+        origin: &Arc<Origin>,
+    ) {
+        let message = self.message_of_will(&will.message, origin);
         let listener = origin.listener;
         if self.asks_about_publish(listener) || self.watch_of(listener).contains(Watch::PUBLISH) {
-            self.ask_about_will(&origin, message);
+            self.ask_about_will(origin, message);
         } else {
             self.send_will(interest, &message);
+        }
+    }
+
+    /// The will of a session that is not kept has been published, or will not be.
+    pub(crate) fn forget_will(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        let durability = self.listener_durability(Some(session.origin.listener));
+        if session.kept == Durability::Memory && durability != Durability::Memory {
+            let name = name_of(session);
+            let ops = vec![StoreOp::DeleteWill];
+            self.write_session(name, durability, ops, Pending::Lazy);
         }
     }
 
@@ -134,7 +165,7 @@ impl Core {
             client_id: client_id_of(message),
             topic: message.topic().into(),
         }));
-        self.publish(interest, &message.parts(), Some(message));
+        self.publish(interest, &message.parts(), Some(message), None);
     }
 }
 

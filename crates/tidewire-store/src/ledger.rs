@@ -1,10 +1,13 @@
 //! What every engine does with a group: look whether it may be stored, and enter what it says into the table.
 
-use crate::group::{CursorState, Expect, GROUP_MESSAGES_MAX, Group, Op, encode_binding, ops};
+use crate::group::{
+    CursorState, Expect, GROUP_MESSAGES_MAX, Group, Op, decode_filters, encode_binding, ops,
+};
 use crate::names::{Owner, SessionName, ShardId, Version};
 use crate::request::{Outcome, Refusal};
 use crate::table::{Table, cursor_key, id_key, kind, owner_key, retained_key, session_key};
-use crate::wire::put_u64;
+use crate::wire::{Reader, put_short, put_u64};
+use std::collections::HashMap;
 
 /// What a store keeps at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,9 +187,7 @@ impl Ledger {
                     .table
                     .get(&key)
                     .and_then(|old| self.table.value_in_memory(old));
-                let start = old.and_then(start_of).unwrap_or(seq);
-                put_u64(&mut value, start);
-                value.extend_from_slice(filters);
+                put_owner(&mut value, old, seq, filters);
                 self.table.set(by, key, seq, &value);
             }
             Op::DeleteOwner { owner } => self.delete_owner(by, &owner),
@@ -263,7 +264,34 @@ fn session_of<'o>(op: &'o Op<'_>) -> Option<&'o SessionName> {
     }
 }
 
+/// Set in an owner's first number where each filter has its own; rows of older builds have not.
+const SINCE_EACH: u64 = 1 << 63;
+
+/// An owner's value: from which group on it is owed messages, and for each filter from which group on it has had it.
+fn put_owner(value: &mut Vec<u8>, old: Option<&[u8]>, seq: u64, filters: &[u8]) {
+    put_u64(value, old.and_then(start_of).unwrap_or(seq) | SINCE_EACH);
+    let known: HashMap<&str, u64> = old.into_iter().flat_map(interest_of).collect();
+    for filter in decode_filters(filters) {
+        put_u64(value, known.get(filter).copied().unwrap_or(seq));
+        put_short(value, filter.as_bytes());
+    }
+}
+
+/// An owner's filters with the group from which on it has had each, from its value.
+pub(crate) fn interest_of(value: &[u8]) -> impl Iterator<Item = (&str, u64)> {
+    let mut from = Reader::new(value);
+    let first = from.u64().unwrap_or(0);
+    std::iter::from_fn(move || {
+        let since = if first & SINCE_EACH == 0 {
+            first
+        } else {
+            from.u64()?
+        };
+        Some((from.short_str()?, since))
+    })
+}
+
 /// From which group on an owner is owed messages; it stands in front of its filters.
 pub(crate) fn start_of(value: &[u8]) -> Option<u64> {
-    crate::wire::Reader::new(value).u64()
+    Reader::new(value).u64().map(|first| first & !SINCE_EACH)
 }

@@ -1,7 +1,7 @@
 //! Answers from the table.
 
-use crate::group::{CursorState, decode_binding, decode_filters};
-use crate::ledger::{Ledger, start_of};
+use crate::group::{CursorState, decode_binding};
+use crate::ledger::{Ledger, interest_of, start_of};
 use crate::message::StoredMessage;
 use crate::names::{Offset, Owner, SessionName, ShardId, Version};
 use crate::request::{Answer, Request, RetainedPage, SessionRow, SessionState, Stats};
@@ -48,7 +48,12 @@ impl Ledger {
             record: record.into(),
             marks: self.marks(name),
             bindings: self.bindings(name),
-            filters: owned.map(|value| filters_of(value).map(Into::into).collect()),
+            filters: owned.map(|value| {
+                let interest = interest_of(value);
+                interest
+                    .map(|(filter, since)| (filter.into(), Offset::new(since, 0)))
+                    .collect()
+            }),
             cursors: self.cursors(&owner).unwrap_or_default(),
             will: self.will(name)?,
         };
@@ -211,5 +216,5 @@ impl Stats {
 
 /// An owner's filters, from its value.
 pub(crate) fn filters_of(value: &[u8]) -> impl Iterator<Item = &str> {
-    decode_filters(value.get(8..).unwrap_or_default())
+    interest_of(value).map(|(filter, _)| filter)
 }

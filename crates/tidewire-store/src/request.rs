@@ -58,7 +58,8 @@ pub enum Request {
     },
     /// A shared group's or session's cursor in every shard. Answered with [`Answer::Cursors`].
     Cursors(crate::names::Owner),
-    /// The offset that the next message of each shard is at or above. Answered with [`Answer::Heads`].
+    /// For each shard the place below which all that was submitted has been answered, or will have been when this is, and
+    /// above which all that is stored later will be. Answered with [`Answer::Heads`].
     Heads,
     /// Numbers for operators. Answered with [`Answer::Stats`].
     Stats,
@@ -199,8 +200,8 @@ pub struct SessionState {
     pub marks: Vec<u16>,
     /// Outgoing QoS 2 messages.
     pub bindings: Vec<Binding>,
-    /// What it is interested in; `None` = it owns nothing.
-    pub filters: Option<Vec<Box<str>>>,
+    /// What it is interested in, and from which place on it has been in each; `None` = it owns nothing.
+    pub filters: Option<Vec<(Box<str>, Offset)>>,
     /// Its cursor in each shard.
     pub cursors: Vec<CursorState>,
     /// Its will.

@@ -273,11 +273,19 @@ impl Turn {
         if self.completions.is_empty() {
             return;
         }
-        for completion in self.completions.drain(..) {
+        let sinks = lock(&self.shared.sinks).clone();
+        for completion in std::mem::take(&mut self.completions) {
+            if matches!(completion.answer, Answer::Heads(_)) {
+                // It tells of what others have been answered: that must be with them first.
+                self.hand_out(&sinks);
+            }
             let batch = self.batches.entry(completion.port).or_default();
             batch.push((completion.ticket, completion.answer));
         }
-        let sinks = lock(&self.shared.sinks).clone();
+        self.hand_out(&sinks);
+    }
+
+    fn hand_out(&mut self, sinks: &BTreeMap<PortId, Arc<Sink>>) {
         for (port, batch) in &mut self.batches {
             if let Some(sink) = sinks.get(port).filter(|_| !batch.is_empty()) {
                 sink(batch);

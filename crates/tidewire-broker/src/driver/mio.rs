@@ -1,5 +1,6 @@
 //! The operating system's world: sockets and readiness through `mio`.
 
+use crate::desk::StorePort;
 use crate::driver::{Accepted, Driver, Poller, Ready, Transport};
 use crate::entrance::{Entrance, ListeningSocket};
 use mio::event::Event;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidewire_core::Time;
 use tidewire_net::{LayerFacts, PipeEvent, Socket, Transport as NetTransport};
+use tidewire_store::Port;
 
 /// Names the waker; connections are named by their slot, listeners by the numbers below this one.
 const WAKER: Token = Token(usize::MAX);
@@ -24,6 +26,7 @@ pub(crate) struct MioDriver {
     origin: Instant,
     listeners: Vec<MioListener>,
     port: ReadyPort,
+    store: Option<Port>,
 }
 
 /// A listening socket with the policy of those who come in by it.
@@ -59,6 +62,7 @@ impl MioPoller {
         origin: Instant,
         mut listeners: Vec<MioListener>,
         port: ReadyPort,
+        store: Option<Port>,
     ) -> io::Result<MioDriver> {
         let registry = self.poll.registry().try_clone()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -71,6 +75,7 @@ impl MioPoller {
             origin,
             listeners,
             port,
+            store,
         })
     }
 }
@@ -177,6 +182,10 @@ impl Driver for MioDriver {
 
     fn policy_of(&self, listener: usize) -> u16 {
         self.listeners.get(listener).map_or(0, |from| from.policy)
+    }
+
+    fn store(&mut self) -> Option<&mut dyn StorePort> {
+        self.store.as_mut().map(|port| port as &mut dyn StorePort)
     }
 
     fn stop_listening(&mut self) {

@@ -3,6 +3,7 @@
 
 pub(crate) mod mio;
 
+use crate::desk::StorePort;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 use tidewire_core::Time;
@@ -90,6 +91,9 @@ pub trait Driver: Send + 'static {
 
     /// Closes the listening sockets.
     fn stop_listening(&mut self);
+
+    /// The way to the store, if there is one. Its answers come as the worker's mail.
+    fn store(&mut self) -> Option<&mut dyn StorePort>;
 }
 
 /// The part that waits, which stays with the thread.

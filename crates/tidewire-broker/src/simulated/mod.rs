@@ -12,6 +12,7 @@
 //! assert_eq!(sim.take_received(client), b"\x20\x02\x00\x00");
 //! ```
 
+mod store;
 mod world;
 
 use crate::answerer::Answerers;
@@ -27,8 +28,10 @@ use crate::worker::Controllers;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use tidewire_core::{ServerPublish, Stats, Time};
+use store::SimStore;
+use tidewire_core::{ServerPublish, Stats, Time, UnixClock};
 use tidewire_handler::{Events, Registration};
+use tidewire_store::Engine;
 use tokio::runtime::{Builder, Runtime};
 pub use world::Pieces;
 use world::SimTransport;
@@ -44,6 +47,7 @@ pub struct Simulation {
     world: SimWorld,
     crew: Crew<SimDriver>,
     mailboxes: Mailboxes<SimTransport>,
+    store: Option<SimStore>,
     /// Workers that have ended.
     ended: Vec<bool>,
     /// Workers that want another turn at once.
@@ -69,7 +73,7 @@ impl Simulation {
     /// takes the place of `hash_seed`, chooses the order of events and, with [`Pieces::Seeded`], the pieces in which bytes travel.
     ///
     /// # Panics
-    /// With more workers than 65,535.
+    /// With more workers than 65,535, or if its store cannot be opened.
     #[must_use]
     pub fn new(settings: &Settings, seed: u64, pieces: Pieces) -> Self {
         Self::build(settings, seed, pieces, Guard::Nobody)
@@ -117,11 +121,22 @@ impl Simulation {
         let world = SimWorld::new(count, seed, pieces);
         let mailboxes: Mailboxes<SimTransport> =
             (0..count).map(|_| Arc::new(Mailbox::new(|| {}))).collect();
+        let mut facts = None;
+        let store = settings.store.as_ref().map(|wanted| {
+            let (engine, _) = wanted.open().expect("the store can be opened");
+            let clock = UnixClock {
+                origin_ms: wanted.unix_origin_ms.unwrap_or(0),
+            };
+            facts = Some(wanted.core_config(engine.shards(), clock));
+            world.give_store();
+            SimStore::new(Box::new(engine), clock)
+        });
+        let has_store = store.is_some();
         let drivers = (0..count).map(|worker| world.driver(worker)).collect();
         let crew = Crew::new(
             Arc::clone(&mailboxes),
             seat(
-                (settings, workers, seed),
+                (settings, workers, seed, facts.as_ref()),
                 &mailboxes,
                 drivers,
                 &mut guard,
@@ -132,8 +147,10 @@ impl Simulation {
             world,
             crew,
             mailboxes,
+            store,
             ended: vec![false; count],
-            busy: vec![false; count],
+            // What they have to read from the store first.
+            busy: vec![has_store; count],
             stalled: vec![false; count],
             turns: 0,
             waiting: None,
@@ -240,11 +257,19 @@ impl Simulation {
         let ready: Vec<usize> = (0..self.mailboxes.len())
             .filter(|&worker| self.is_due(worker))
             .collect();
-        if ready.is_empty() {
+        let store_is_due = self
+            .store
+            .as_ref()
+            .is_some_and(|store| store.is_due(&self.world));
+        let actors = ready.len() + usize::from(store_is_due);
+        if actors == 0 {
             return moved;
         }
-        let worker = ready[self.world.choose(ready.len())];
-        self.turn(worker);
+        match (ready.get(self.world.choose(actors)), &mut self.store) {
+            (Some(&worker), _) => self.turn(worker),
+            (None, Some(store)) => store.step(&self.world, &self.mailboxes),
+            (None, None) => {}
+        }
         true
     }
 

@@ -1,10 +1,12 @@
 //! The simulated world itself: pipes with a stretch of wire, edges of readiness, and a clock that stands still.
 
+use crate::desk::{StoreBusy, StorePort};
 use crate::driver::{Accepted, Driver, Ready, Transport};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidewire_core::Time;
+use tidewire_store::{PortId, Request, Ticket};
 
 /// Bytes that a simulated transport holds for a client that does not read, like a socket's send buffer.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -38,6 +40,9 @@ struct World {
     calls: u64,
     /// Wires with bytes to move, and some whose bytes have moved.
     movable: Vec<usize>,
+    /// What the workers have handed to the store.
+    requests: VecDeque<(PortId, Ticket, Request)>,
+    has_store: bool,
 }
 
 /// One connection.
@@ -70,6 +75,21 @@ struct Wire {
 pub(crate) struct SimDriver {
     world: SimWorld,
     worker: usize,
+    store: Option<SimPort>,
+}
+
+/// A worker's way to the simulated store.
+struct SimPort {
+    world: SimWorld,
+    port: PortId,
+}
+
+impl StorePort for SimPort {
+    fn submit(&mut self, ticket: Ticket, request: Request) -> Result<(), StoreBusy> {
+        let mut world = self.world.lock();
+        world.requests.push_back((self.port, ticket, request));
+        Ok(())
+    }
 }
 
 /// The broker's end of a connection.
@@ -92,14 +112,35 @@ impl SimWorld {
             ready,
             calls: 0,
             movable: Vec::new(),
+            requests: VecDeque::new(),
+            has_store: false,
         })))
     }
 
     pub(crate) fn driver(&self, worker: usize) -> SimDriver {
+        let store = self.lock().has_store.then(|| SimPort {
+            world: self.clone(),
+            port: PortId(u32::try_from(worker).unwrap_or(u32::MAX)),
+        });
         SimDriver {
             world: self.clone(),
             worker,
+            store,
         }
+    }
+
+    /// The drivers that are made from now on have a store.
+    pub(crate) fn give_store(&self) {
+        self.lock().has_store = true;
+    }
+
+    /// What was handed to the store next.
+    pub(crate) fn take_request(&self) -> Option<(PortId, Ticket, Request)> {
+        self.lock().requests.pop_front()
+    }
+
+    pub(crate) fn has_requests(&self) -> bool {
+        !self.lock().requests.is_empty()
     }
 
     pub(crate) fn connect(&self, policy: u16) -> usize {
@@ -344,6 +385,10 @@ impl Driver for SimDriver {
     }
 
     fn stop_listening(&mut self) {}
+
+    fn store(&mut self) -> Option<&mut dyn StorePort> {
+        self.store.as_mut().map(|port| port as &mut dyn StorePort)
+    }
 }
 
 impl Transport for SimTransport {

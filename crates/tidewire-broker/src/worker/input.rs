@@ -128,6 +128,11 @@ impl<D: Driver> Worker<D> {
                         topic,
                     });
                 }
+                Output::Store { ticket, request } => {
+                    if let (Some(desk), Some(port)) = (&mut self.desk, self.driver.store()) {
+                        desk.take(port, ticket, request);
+                    }
+                }
                 Output::Interest(change) => self.interest.note(change),
                 Output::Event(event) => {
                     let name = |peer: &PeerFacts| {

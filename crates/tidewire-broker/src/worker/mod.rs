@@ -17,6 +17,7 @@ mod send;
 mod unread;
 
 use crate::answerer::AnswerPort;
+use crate::desk::Desk;
 use crate::driver::{Driver, Ready};
 use crate::extend::Decider;
 use crate::interest::InterestView;
@@ -62,6 +63,8 @@ pub(crate) struct Worker<D: Driver> {
     mailboxes: Arc<[Arc<Mailbox<D::Transport>>]>,
     decider: Decider,
     port: AnswerPort,
+    /// Between the core and the store, if there is one.
+    desk: Option<Desk>,
     /// Filled and used up within one call of `receive`.
     buffer: Box<[u8]>,
     pool: UnreadPool,
@@ -109,6 +112,7 @@ pub(crate) struct WorkerParts<D: Driver> {
     pub(crate) decider: Decider,
     pub(crate) controllers: Controllers,
     pub(crate) side: Option<Arc<Side>>,
+    pub(crate) desk: Option<Desk>,
     pub(crate) gauges: Arc<[ListenerGauge]>,
     pub(crate) close_timeout: Duration,
     pub(crate) max_mailbox_bytes: usize,
@@ -136,6 +140,7 @@ impl<D: Driver> Worker<D> {
             decider,
             controllers,
             side,
+            desk,
             gauges,
             close_timeout,
             max_mailbox_bytes,
@@ -150,6 +155,7 @@ impl<D: Driver> Worker<D> {
             interest,
             decider,
             port: AnswerPort::to(own),
+            desk,
             buffer: vec![0; READ_BUFFER_BYTES].into(),
             pool: UnreadPool::default(),
             again: VecDeque::new(),
@@ -180,6 +186,11 @@ impl<D: Driver> Worker<D> {
         self.now = self.driver.now();
         self.take_news();
         self.openings.begin_turn();
+        if let Some(desk) = &mut self.desk {
+            desk.begin_turn(self.now);
+        }
+        // What the core wants before anything has happened: to read what the store has.
+        self.drain(None);
         self.take_mail();
         self.serve_ready(ready);
         self.read_again();

@@ -1,5 +1,6 @@
 //! Mail: what comes from other workers and the rest of the process, and what goes to other workers.
 
+use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::mailbox::Mail;
 use crate::request::{Awaiting, Request};
@@ -44,6 +45,8 @@ impl<D: Driver> Worker<D> {
     /// Publishes changed interest, then sends off what the core has for other workers. Whoever sleeps and gets much is
     /// woken here; whoever gets little is left to [`Worker::little_mail`].
     pub(crate) fn ship(&mut self) {
+        // Before anybody can act on what is published and sent: it must not be stored later than what follows from it.
+        self.hand_over_to_store();
         self.interest.publish();
         self.decider.tell();
         while let Some((to, batch)) = self.core.take_mail() {
@@ -62,6 +65,15 @@ impl<D: Driver> Worker<D> {
                 *items = 0;
                 mailbox.ring();
             }
+        }
+    }
+
+    fn hand_over_to_store(&mut self) {
+        if let (Some(desk), Some(port)) = (&mut self.desk, self.driver.store()) {
+            desk.hand_over(port);
+        }
+        while let Some((ticket, answer)) = self.desk.as_mut().and_then(Desk::bounced) {
+            self.handle(Input::Stored { ticket, answer });
         }
     }
 
@@ -124,9 +136,32 @@ impl<D: Driver> Worker<D> {
             }),
             Mail::Entry { conn, refused } => self.on_entry(conn, refused.map(|denial| *denial)),
             Mail::Bell { conn, bell } => self.on_bell(conn, bell),
+            Mail::Stored(answers) => self.take_answers(answers),
             Mail::Request(request) => self.serve_request(*request),
             Mail::FiguresWanted { by, round } => self.send_figures(by, round),
             Mail::Figures { round, stats } => self.add_figures(round, &stats),
+        }
+    }
+
+    /// Gives the core what the store has answered.
+    fn take_answers(&mut self, answers: Vec<(tidewire_store::Ticket, tidewire_store::Answer)>) {
+        for (ticket, answer) in answers {
+            let Self {
+                core,
+                interest,
+                now,
+                desk: Some(desk),
+                ..
+            } = self
+            else {
+                return;
+            };
+            interest.read(|interest| {
+                desk.settle(ticket, answer, |ticket, answer| {
+                    core.handle(*now, interest, Input::Stored { ticket, answer });
+                });
+            });
+            self.drain(None);
         }
     }
 

@@ -250,6 +250,7 @@ impl Core {
             expires,
             received: now,
             origin: None,
+            stored: None,
         };
         let message = Message::new(&parts, &mut self.scratch);
         Ok(Will {

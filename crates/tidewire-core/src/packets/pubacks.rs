@@ -19,6 +19,9 @@ impl Core {
             return;
         }
         let slot = self.session_of(key);
+        if self.keeper.is_some() && self.note_received(slot, ack.packet_id) {
+            return;
+        }
         let known = self.note_received_by_client(slot, ack);
         let v5 = self.conns.get(key).is_some_and(|conn| conn.version.is_v5());
         let reason = if known || !v5 {
@@ -37,6 +40,9 @@ impl Core {
             .in_slot_mut(slot)
             .and_then(|session| session.inbound.as_mut());
         let known = inbound.is_some_and(|ids| ids.remove(ack.packet_id));
+        if known && self.keeper.is_some() && self.release_marked(key, ack.packet_id) {
+            return;
+        }
         let reason = if known {
             ReasonCode::Success
         } else {
@@ -62,7 +68,7 @@ impl Core {
         else {
             return false;
         };
-        if entry.stage == Stage::Acknowledgement {
+        if matches!(entry.stage, Stage::Acknowledgement | Stage::Binding) {
             return false;
         }
         entry.stage = Stage::Completion;
@@ -79,6 +85,9 @@ impl Core {
             return;
         };
         self.report_acknowledged(key, ack);
+        if entry.stored.is_some() && entry.stage != Stage::Acknowledgement {
+            self.complete_bound(slot, entry.id);
+        }
         self.group_finished(slot, entry.delivery.and_then(|delivery| delivery.group));
         self.pump(slot);
     }

@@ -100,6 +100,10 @@ impl Core {
         let mut slot = conn.last_route;
         let (listener, session) = (conn.listener, conn.session);
         let heard = conn.heard.is_something();
+        // What this connection has published before may wait for the store.
+        if conn.acks.as_ref().is_some_and(|lane| !lane.is_empty()) {
+            return Ok(None);
+        }
         if self.asks_about_publish(listener) || self.anybody_watches(Watch::PUBLISHED) {
             return Ok(None);
         }
@@ -142,13 +146,13 @@ impl Core {
         self.stats.packets_received += count;
         self.stats.publishes_received += count;
         self.stats.publish_bytes_received += count * (run.frame_len - payload_at) as u64;
-        if !self.fenced.is_empty() {
+        if !self.fenced.is_empty() || self.has_lanes() {
             let Some(origin) = self.origin_of(session) else {
                 return Ok(Some(len));
             };
             for frame in run.each() {
                 let parts = self.parts_of_frame(&run, frame, &origin);
-                self.publish(interest, &parts, None);
+                self.publish(interest, &parts, None, None);
             }
             return Ok(Some(len));
         }
@@ -197,6 +201,9 @@ impl Core {
         // A repeated message sets its alias too: it may be the first to do so on this connection.
         let name = self.resolve_alias(key, &view)?;
         if self.is_repeated(received, session)? {
+            if self.keeper.is_some() && self.acknowledge_repeated(self.receipt_for(received)) {
+                return Ok(Taken::Frame);
+            }
             self.acknowledge(received, ReasonCode::Success, Permit::not_required());
             return Ok(Taken::Frame);
         }
@@ -228,6 +235,7 @@ impl Core {
             expires: expires.map_or(Time::NEVER, |secs| now.plus_secs(secs.into())),
             received: now,
             origin: origin.as_ref(),
+            stored: None,
         };
         if heard {
             self.publish_as_said(interest, &parts, received)?;

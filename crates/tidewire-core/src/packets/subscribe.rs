@@ -5,16 +5,17 @@ use crate::config::Authorization;
 use crate::conn::Failure;
 use crate::core::Core;
 use crate::input::Answer;
+use crate::keeper::subscribe::Subscribed;
 use crate::keys::ConnKey;
 use crate::output::Question;
-use crate::route::interest::Change;
+use crate::route::interest::{Change, InterestKind};
 use crate::route::subscribers::Subscriber;
 use crate::shared::MemberOptions;
 use crate::subscriptions::Subscription;
 use crate::watch::Watch;
 use tidewire_codec::{
-    Packet, PacketId, PacketType, Properties, Property, Qos, ReasonCode, RetainHandling, SubAck,
-    Subscribe, SubscriptionOptions, Version, topic,
+    PacketId, PacketType, Properties, Property, Qos, ReasonCode, RetainHandling, Subscribe,
+    SubscriptionOptions, Version, topic,
 };
 
 /// A SUBSCRIBE that is being worked through.
@@ -29,6 +30,8 @@ pub(crate) struct PendingSubscribe {
     scans: Vec<Box<str>>,
     /// What handlers want to have answered.
     decided: Decided,
+    /// Filters that were not subscribed before.
+    fresh: Vec<Box<str>>,
 }
 
 /// What handlers say about a SUBSCRIBE as a whole.
@@ -69,6 +72,7 @@ impl Core {
             reasons: Vec::new(),
             scans: Vec::new(),
             decided: Decided::Not,
+            fresh: Vec::new(),
         };
         if self.watches(key, Watch::SUBSCRIBE) {
             pending.decided = Decided::Asked;
@@ -275,13 +279,30 @@ impl Core {
         if !known && shared.is_some() && session.shared_subscriptions >= shared_limit {
             return ReasonCode::QuotaExceeded;
         }
+        let since = session
+            .subscriptions
+            .get(filter)
+            // What was stored while it was served at QoS 0 only is not owed.
+            .filter(|old| old.options.qos > Qos::AtMostOnce || options.qos == Qos::AtMostOnce)
+            .map_or(u64::MAX, |subscription| subscription.since);
+        let former = session.subscriptions.get(filter).and_then(|old| {
+            let changed = old.options.qos != options.qos && old.options.qos > Qos::AtMostOnce;
+            let former = (old.options.qos, old.since, u64::MAX);
+            changed.then_some(former).or(old.former)
+        });
+        let former = former.filter(|_| session.cursors.is_some());
         session.subscriptions.insert(
             filter,
             Subscription {
                 options,
                 identifier,
+                since,
+                former,
             },
         );
+        if !known {
+            pending.fresh.push(filter.into());
+        }
         if let Some(shared) = shared {
             session.shared_subscriptions += u32::from(!known);
             let member = MemberOptions {
@@ -306,7 +327,7 @@ impl Core {
         granted(options)
     }
 
-    fn index_subscription(
+    pub(crate) fn index_subscription(
         &mut self,
         slot: u32,
         filter: &str,
@@ -317,32 +338,40 @@ impl Core {
             session: slot,
             options,
             identifier,
+            kept: self.keeps_for(slot, options.qos),
         };
-        let first = self.index.get_or_insert(filter).set(subscriber);
+        let entry = self.index.get_or_insert(filter);
+        let was_stored = entry.is_stored();
+        let first = entry.set(subscriber);
+        let is_stored = entry.is_stored();
         self.epochs.bump(filter);
+        let here = self.config.worker;
         if first {
-            self.change_interest(filter, self.config.worker, Change::Gained);
+            self.change_interest(filter, here, Change::Gained, InterestKind::Messages);
         }
+        self.change_storing(filter, was_stored, is_stored);
     }
 
-    /// SUBACK, then what is retained.
+    /// SUBACK, when it is stored where that is wanted; then what is retained.
     fn finish_subscribing(&mut self, key: ConnKey, pending: PendingSubscribe) {
         let Some(conn) = self.conns.get(key) else {
             return;
         };
-        let reasons = answers_in(conn.version, &pending);
+        debug_assert!(conn.is_live(), "nobody else subscribes");
         let properties = match pending.decided {
             Decided::As(_, properties) => properties,
             Decided::Not | Decided::Asked => Properties::EMPTY,
         };
-        let suback = SubAck {
+        self.answer_subscribe(Subscribed {
+            conn: key,
             packet_id: pending.packet_id,
-            properties: properties_that_fit(&properties, reasons.len(), conn.max_packet_size_bytes),
-            reasons,
-        };
-        self.send_packet(key, &Packet::SubAck(suback));
-        let slot = self.session_of(key);
-        self.scan_retained(slot, pending.scans);
+            filters: pending.filters,
+            reasons: pending.reasons,
+            properties,
+            scans: pending.scans,
+            fresh: pending.fresh,
+            session: None,
+        });
     }
 }
 
@@ -392,8 +421,12 @@ pub(crate) fn granted(options: SubscriptionOptions) -> ReasonCode {
 
 /// The reasons as a version can say them. MQTT 3.1.1 has one code for every failure \[3.1.1 MQTT-3.9.3-2\]. MQTT 3.1 has
 /// none: a refused filter is answered as if it had been granted.
-fn answers_in(version: Version, pending: &PendingSubscribe) -> Vec<ReasonCode> {
-    let answers = pending.reasons.iter().zip(&pending.filters);
+pub(crate) fn answers_in(
+    version: Version,
+    reasons: &[ReasonCode],
+    filters: &[(Box<str>, SubscriptionOptions)],
+) -> Vec<ReasonCode> {
+    let answers = reasons.iter().zip(filters);
     let answer =
         |(reason, (_, options)): (&ReasonCode, &(Box<str>, SubscriptionOptions))| match version {
             Version::V311 if reason.is_error() => ReasonCode::UnspecifiedError,

@@ -4,12 +4,13 @@ use crate::asks::{Matter, sayable};
 use crate::conn::Failure;
 use crate::core::Core;
 use crate::input::Answer;
+use crate::keeper::subscribe::Unsubscribed;
 use crate::keys::{ConnKey, SessionKey};
 use crate::output::Question;
-use crate::packets::subscribe::{check_form, properties_that_fit};
-use crate::route::interest::Change;
+use crate::packets::subscribe::check_form;
+use crate::route::interest::{Change, InterestKind};
 use crate::watch::Watch;
-use tidewire_codec::{Packet, PacketType, Properties, ReasonCode, UnsubAck, Unsubscribe, topic};
+use tidewire_codec::{PacketType, Properties, ReasonCode, Unsubscribe, topic};
 
 impl Core {
     pub(crate) fn on_unsubscribe(
@@ -72,27 +73,29 @@ impl Core {
         codes: &[ReasonCode],
         properties: &Properties<'static>,
     ) {
+        let slot = self.session_of(key);
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for (at, filter) in unsubscribe.filters.iter().enumerate() {
             reasons.push(match codes.get(at).copied() {
                 Some(code) if code.is_error() => sayable(code, PacketType::UnsubAck),
-                _ => self.unsubscribe_one(key, filter),
+                _ => match self.unsubscribe_one(slot, filter) {
+                    ReasonCode::Success => {
+                        self.report_unsubscribed(key, filter);
+                        ReasonCode::Success
+                    }
+                    other => other,
+                },
             });
         }
-        let limit = self
-            .conns
-            .get(key)
-            .map_or(u32::MAX, |conn| conn.max_packet_size_bytes);
-        let unsuback = UnsubAck {
+        self.answer_unsubscribe(Unsubscribed {
+            conn: key,
             packet_id: unsubscribe.packet_id,
-            properties: properties_that_fit(properties, reasons.len(), limit),
             reasons,
-        };
-        self.send_packet(key, &Packet::UnsubAck(unsuback));
+            properties: properties.clone(),
+        });
     }
 
-    fn unsubscribe_one(&mut self, key: ConnKey, filter: &str) -> ReasonCode {
-        let slot = self.session_of(key);
+    pub(crate) fn unsubscribe_one(&mut self, slot: u32, filter: &str) -> ReasonCode {
         let Some(session) = self.sessions.in_slot_mut(slot) else {
             return ReasonCode::UnspecifiedError;
         };
@@ -100,7 +103,6 @@ impl Core {
             return ReasonCode::NoSubscriptionExisted;
         }
         self.leave(slot, filter);
-        self.report_unsubscribed(key, filter);
         ReasonCode::Success
     }
 
@@ -127,13 +129,17 @@ impl Core {
         let Some(entry) = self.index.get_mut(filter) else {
             return;
         };
+        let was_stored = entry.is_stored();
         let last = entry.remove(slot);
+        let is_stored = entry.is_stored();
         if entry.is_empty() {
             self.index.remove(filter);
         }
         self.epochs.bump(filter);
+        let here = self.config.worker;
         if last {
-            self.change_interest(filter, self.config.worker, Change::Lost);
+            self.change_interest(filter, here, Change::Lost, InterestKind::Messages);
         }
+        self.change_storing(filter, was_stored, is_stored);
     }
 }

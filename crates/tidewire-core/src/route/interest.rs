@@ -19,6 +19,18 @@ pub struct InterestChange {
     pub worker: WorkerId,
     /// Which way.
     pub change: Change,
+    /// In what.
+    pub kind: InterestKind,
+}
+
+/// What a worker is interested in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterestKind {
+    /// Messages: somebody subscribed.
+    Messages,
+    /// That they are stored before they are acknowledged: somebody is owed them whose queue is kept on disk. Beside, not
+    /// instead of, the other.
+    Storing,
 }
 
 /// The direction of an [`InterestChange`].
@@ -34,6 +46,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct Interest {
     filters: FilterTree<Interested>,
+    storing: FilterTree<Interested>,
     epochs: Epochs,
 }
 
@@ -42,6 +55,7 @@ impl Interest {
     pub fn new(seed: u64) -> Self {
         Self {
             filters: FilterTree::new(seed),
+            storing: FilterTree::new(seed ^ 1),
             epochs: Epochs::new(seed),
         }
     }
@@ -49,8 +63,8 @@ impl Interest {
     /// Counts a worker's interest up or down.
     pub fn apply(&mut self, change: &InterestChange) {
         match change.change {
-            Change::Gained => self.gain(&change.filter, change.worker),
-            Change::Lost => self.lose(&change.filter, change.worker),
+            Change::Gained => self.gain(change),
+            Change::Lost => self.lose(change),
         }
     }
 
@@ -62,6 +76,15 @@ impl Interest {
             workers = workers.union(interested.workers());
         });
         workers
+    }
+
+    /// Whether somebody is owed messages of `topic` on disk.
+    pub fn is_stored(&self, topic: &str) -> bool {
+        let mut stored = false;
+        if !self.storing.is_empty() {
+            self.storing.for_each_match(topic, |_| stored = true);
+        }
+        stored
     }
 
     /// A number that changes whenever [`matches`](Self::matches) of this topic could.
@@ -88,28 +111,35 @@ impl Interest {
 
     /// Heap bytes of the index, without the lists of filters that several workers share; an estimate.
     pub fn heap_bytes(&self) -> usize {
-        self.filters.heap_bytes() + self.epochs.heap_bytes()
+        self.filters.heap_bytes() + self.storing.heap_bytes() + self.epochs.heap_bytes()
     }
 
-    fn gain(&mut self, filter: &str, worker: WorkerId) {
-        let interested = self.filters.get_or_insert(filter);
-        if interested.gain(worker) == Membership::Changed {
-            self.epochs.bump(filter);
+    fn gain(&mut self, change: &InterestChange) {
+        let interested = self.tree(change.kind).get_or_insert(&change.filter);
+        if interested.gain(change.worker) == Membership::Changed {
+            self.epochs.bump(&change.filter);
         }
     }
 
-    fn lose(&mut self, filter: &str, worker: WorkerId) {
-        let Some(interested) = self.filters.get_mut(filter) else {
+    fn lose(&mut self, change: &InterestChange) {
+        let tree = self.tree(change.kind);
+        let Some(interested) = tree.get_mut(&change.filter) else {
             return;
         };
-        if interested.lose(worker) == Membership::Unchanged {
+        if interested.lose(change.worker) == Membership::Unchanged {
             return;
         }
-        let workers = interested.workers();
-        if workers.is_empty() {
-            self.filters.remove(filter);
+        if interested.workers().is_empty() {
+            tree.remove(&change.filter);
         }
-        self.epochs.bump(filter);
+        self.epochs.bump(&change.filter);
+    }
+
+    fn tree(&mut self, kind: InterestKind) -> &mut FilterTree<Interested> {
+        match kind {
+            InterestKind::Messages => &mut self.filters,
+            InterestKind::Storing => &mut self.storing,
+        }
     }
 }
 
@@ -342,6 +372,7 @@ mod tests {
         let way = prop_oneof![3 => Just(Change::Gained), 2 => Just(Change::Lost)];
         (prop::sample::select(FILTERS.to_vec()), 0_u16..4, way).prop_map(
             |(filter, worker, change)| InterestChange {
+                kind: InterestKind::Messages,
                 filter: filter.into(),
                 worker: WorkerId(worker),
                 change,
@@ -398,11 +429,13 @@ mod tests {
     fn counting_without_a_change_of_members_keeps_every_epoch() {
         let mut interest = Interest::new(5);
         let gain = |worker| InterestChange {
+            kind: InterestKind::Messages,
             filter: "a/+".into(),
             worker: WorkerId(worker),
             change: Change::Gained,
         };
         let lose = |worker| InterestChange {
+            kind: InterestKind::Messages,
             change: Change::Lost,
             ..gain(worker)
         };
@@ -455,6 +488,7 @@ mod tests {
                 let filter = format!("a/{number}/+").into();
                 let worker = WorkerId((number % 8) as u16);
                 interest.apply(&InterestChange {
+                    kind: InterestKind::Messages,
                     filter,
                     worker,
                     change,

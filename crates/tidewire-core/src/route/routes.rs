@@ -18,6 +18,8 @@ pub(crate) struct Route {
     pub(crate) groups: Vec<u32>,
     /// Other workers that have somebody for the topic.
     pub(crate) workers: WorkerSet,
+    /// Somebody, here or elsewhere, is owed the topic's messages on disk.
+    pub(crate) stored: bool,
     /// State of the two indexes when it was last found to be current.
     pub(crate) seen: (u64, u64),
     /// Epochs of the two indexes that it was made under.

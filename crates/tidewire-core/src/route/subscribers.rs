@@ -13,12 +13,16 @@ pub(crate) struct Subscriber {
     pub(crate) options: SubscriptionOptions,
     /// Subscription Identifier, 0 = none.
     pub(crate) identifier: u32,
+    /// What it is owed is stored.
+    pub(crate) kept: bool,
 }
 
 /// What the worker's index keeps for a filter.
 #[derive(Debug, Default)]
 pub(crate) struct FilterEntry {
     subscribers: Subscribers,
+    /// How many of them are owed what is stored.
+    kept: u32,
     /// Slots of the shared groups with this filter that this worker owns.
     #[allow(
         clippy::box_collection,
@@ -39,6 +43,9 @@ enum Subscribers {
 impl FilterEntry {
     /// Sets a session's subscription; tells whether the filter had no subscriber before.
     pub(crate) fn set(&mut self, subscriber: Subscriber) -> bool {
+        let was_kept = self.find(subscriber.session).is_some_and(|old| old.kept);
+        self.kept += u32::from(subscriber.kept);
+        self.kept -= u32::from(was_kept);
         match &mut self.subscribers {
             Subscribers::None => {
                 self.subscribers = Subscribers::One(subscriber);
@@ -76,6 +83,8 @@ impl FilterEntry {
 
     /// Removes a session's subscription; tells whether it was the last one.
     pub(crate) fn remove(&mut self, session: u32) -> bool {
+        let was_kept = self.find(session).is_some_and(|old| old.kept);
+        self.kept -= u32::from(was_kept);
         let now_empty = match &mut self.subscribers {
             Subscribers::None => return false,
             Subscribers::One(one) => one.session == session,
@@ -117,6 +126,20 @@ impl FilterEntry {
     /// Slots of the shared groups with this filter that this worker owns.
     pub(crate) fn groups(&self) -> &[u32] {
         self.groups.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether somebody is owed what is stored.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.kept > 0
+    }
+
+    fn find(&self, session: u32) -> Option<&Subscriber> {
+        match &self.subscribers {
+            Subscribers::None => None,
+            Subscribers::One(one) => Some(one).filter(|one| one.session == session),
+            Subscribers::List(list) => list.iter().find(|known| known.session == session),
+            Subscribers::Tree(tree) => tree.get(&session),
+        }
     }
 
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Subscriber)) {

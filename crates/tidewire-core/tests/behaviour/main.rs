@@ -8,6 +8,7 @@ mod play;
 mod script;
 mod setup;
 mod simulation;
+mod store_side;
 mod words;
 
 use std::panic::catch_unwind;

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use tidewire_core::{
     Admission, Answer, Batch, Command, Config, ConnKey, Core, Event, Input, Interest, Output,
-    PeerFacts, Question, Reply, Stats, Ticket, Time, TransportEnd, WorkerId,
+    PeerFacts, Question, Reply, Stats, StoreAnswer, StoreTicket, Ticket, Time, TransportEnd,
+    WorkerId,
 };
+
+use crate::store_side::StoreSide;
 
 /// How a run of the same conversation differs from the others.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,7 @@ enum Letter {
         link: usize,
         admission: Box<Admission>,
     },
+    Stored(StoreTicket, StoreAnswer),
 }
 
 #[derive(Default)]
@@ -89,14 +93,24 @@ pub(crate) struct Net {
     pub(crate) events: Vec<Event>,
     pub(crate) replies: BTreeMap<u64, Vec<Reply>>,
     next_ticket: u64,
+    store: StoreSide,
 }
 
 impl Net {
     pub(crate) fn new(plan: Plan, config: &Config) -> Self {
+        let store = StoreSide::new(plan.workers, plan.seed);
+        let mut net = Self::with_store(plan, config, store);
+        net.settle();
+        net
+    }
+
+    fn with_store(plan: Plan, config: &Config, store: StoreSide) -> Self {
+        let store_config = store.config();
         let core = |worker| {
             let mut config = config.clone();
             config.worker = WorkerId(worker);
             config.workers = plan.workers;
+            config.store = store_config.clone();
             config.home_seed = plan.seed;
             config.seed = plan.seed.wrapping_mul(31).wrapping_add(u64::from(worker));
             Core::new(config)
@@ -113,6 +127,7 @@ impl Net {
             events: Vec::new(),
             replies: BTreeMap::new(),
             next_ticket: 0,
+            store,
         }
     }
 
@@ -254,13 +269,32 @@ impl Net {
                     quiet += 1;
                 }
             }
+            if self.serve_store() {
+                quiet = 0;
+            }
             turns += 1;
             assert!(turns < 1_000_000, "the broker never comes to rest");
         }
     }
 
+    /// One piece of the store's work. False if there was nothing to do.
+    fn serve_store(&mut self) -> bool {
+        let chosen = self.below(1 << 20);
+        let Some(answers) = self.store.step(self.now, chosen) else {
+            return false;
+        };
+        for (worker, ticket, answer) in answers {
+            let letter = Letter::Stored(ticket, answer);
+            self.worker(worker).mailbox.push_back(letter);
+        }
+        true
+    }
+
     /// Lets some workers have a turn or two, and leaves the rest for later.
     pub(crate) fn stir(&mut self) {
+        if self.below(2) == 0 {
+            self.serve_store();
+        }
         for _ in 0..self.below(6) {
             let worker = self.below(u64::from(self.plan.workers));
             self.turn(WorkerId(u16::try_from(worker).unwrap()));
@@ -278,6 +312,7 @@ impl Net {
 
     /// One turn of one worker: a letter, then its outputs, its mail, its writes. False if there was nothing to do.
     fn turn(&mut self, worker: WorkerId) -> bool {
+        self.drain(worker);
         let letter = self.worker(worker).mailbox.pop_front();
         let mut busy = letter.is_some();
         match letter {
@@ -288,8 +323,12 @@ impl Net {
                 }
             }
             Some(Letter::Moved { link, admission }) => self.adopt(worker, link, admission),
+            Some(Letter::Stored(ticket, answer)) => {
+                self.handle(worker, Input::Stored { ticket, answer });
+            }
             None => {}
         }
+        busy |= self.store.end_turn(worker);
         while let Some(mail) = self.core(worker).take_mail() {
             self.worker(worker).outgoing.push_back(mail);
         }
@@ -362,6 +401,9 @@ impl Net {
                     });
                 }
                 Output::Consult { .. } => panic!("no scenario's listener watches for PUBLISH"),
+                Output::Store { ticket, request } => {
+                    self.store.take(worker, self.now, ticket, request);
+                }
                 Output::Interest(change) => self.interest.apply(&change),
                 Output::Event(event) => self.events.push(event),
                 Output::Reply { ticket, reply } => {

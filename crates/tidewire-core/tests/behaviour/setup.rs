@@ -35,7 +35,16 @@ impl Setup {
                 listener.versions = value.split(',').map(version).collect::<Option<_>>()?;
             }
             "strategy" => self.config.shared_strategy = strategy(value)?,
-            _ => return set_limit(&mut self.config.limits, key, value),
+            _ => {
+                set_limit(&mut self.config.limits, key, value)?;
+                // What waits in memory without a store waits on disk with one: the same words mean both.
+                let limits = &mut self.config.limits;
+                match key {
+                    "max_queued_messages" => limits.max_kept_messages = limits.max_queued_messages,
+                    "max_queued_bytes" => limits.max_kept_bytes = limits.max_queued_bytes,
+                    _ => {}
+                }
+            }
         }
         Some(())
     }

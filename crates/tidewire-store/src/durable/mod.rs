@@ -251,7 +251,10 @@ impl DurableEngine {
     }
 
     fn heads(&self) -> Vec<Offset> {
-        vec![Offset::new(self.ledger.next_seq, 0); self.shards.len()]
+        let next = self.ledger.next_seq;
+        let unanswered = |shard: &Shard| shard.waiting.front().map_or(next, |waiting| waiting.seq);
+        let heads = self.shards.iter().map(unanswered);
+        heads.map(|seq| Offset::new(seq, 0)).collect()
     }
 
     fn stats(&self) -> Stats {

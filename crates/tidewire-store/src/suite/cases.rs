@@ -224,7 +224,10 @@ pub fn a_deleted_session_takes_all_of_it_along(factory: &mut dyn Factory) {
         record: (*b"record").into(),
         marks: vec![1, 3],
         bindings: vec![binding],
-        filters: Some(vec!["a/#".into(), "b".into()]),
+        filters: Some(vec![
+            ("a/#".into(), Offset(version.0 << 8)),
+            ("b".into(), Offset(version.0 << 8)),
+        ]),
         cursors: vec![start.clone(), start, cursor],
         will: Some((*b"will").into()),
     };
@@ -253,6 +256,28 @@ pub fn a_deleted_session_takes_all_of_it_along(factory: &mut dyn Factory) {
     );
     store.store(home, Group::new().delete_will(&name));
     assert_eq!(store.session(&name).unwrap().will, None);
+}
+
+/// An owner has each filter from the group on that stated it first, and anew if it was dropped in between.
+pub fn an_owner_has_each_filter_since_it_stated_it(factory: &mut dyn Factory) {
+    let mut store = tester(factory);
+    let name = session("c");
+    let me = Owner::Session(name.clone());
+    let mut state = |filters: &[&str]| {
+        let group = Group::new()
+            .put_session(&name, Expect::Any, b"r")
+            .put_owner(&me, filters.iter().copied());
+        Offset(store.store(name.home(SHARDS), group).version.0 << 8)
+    };
+    let first = state(&["a", "b"]);
+    state(&["a"]);
+    let third = state(&["a", "b", "c"]);
+    let filters = store.session(&name).unwrap().filters.unwrap();
+    let wanted = [("a", first), ("b", third), ("c", third)];
+    assert_eq!(
+        filters,
+        wanted.map(|(filter, since)| (filter.into(), since))
+    );
 }
 
 /// Sessions and wills are listed page by page.

@@ -259,6 +259,7 @@ macro_rules! conformance_suite {
             groups_are_all_or_nothing
             what_can_never_be_stored_is_refused
             a_deleted_session_takes_all_of_it_along
+            an_owner_has_each_filter_since_it_stated_it
             sessions_and_wills_are_listed
             retained_messages_follow_their_versions
             retained_messages_are_found_by_filter

@@ -158,6 +158,18 @@ pub(super) static KEYS: &[Key] = &[
         "Bytes of messages that wait for one session beyond those in flight; more are dropped and counted."
     ),
     number!(
+        max_kept_messages,
+        (0, 4_294_967_295),
+        "messages",
+        "Messages that wait on disk for one session; more are not kept for it, and counted."
+    ),
+    number!(
+        max_kept_bytes,
+        (0, LARGEST_INTEGER),
+        "bytes",
+        "Bytes of messages that wait on disk for one session; more are not kept for it, and counted."
+    ),
+    number!(
         max_outbound_bytes,
         (1024, 4_294_967_295),
         "bytes",

@@ -11,6 +11,7 @@ mod limits;
 mod listeners;
 mod read;
 pub(crate) mod reference;
+mod storage;
 mod suggest;
 mod table;
 pub(crate) mod tcp;
@@ -22,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tidewire_broker::handlers::{CertificateIdentity, CertificatePassword};
 use tidewire_codec::Version;
-use tidewire_core::{Limits, SharedStrategy};
+use tidewire_core::{Durability, Limits, SharedStrategy};
 use tidewire_net::{ListenUrl, TcpOptions};
 
 pub(crate) use access::AclPreset;
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) watch_files: bool,
     /// File that holds the process id while the broker runs.
     pub(crate) pid_file: Option<PathBuf>,
+    /// Topics that are kept otherwise than their listener says.
+    pub(crate) topics: storage::TopicPolicies,
     /// Where the broker keeps its files; `None` means the place that suits the user.
     pub(crate) data_dir: Option<PathBuf>,
     /// Which log events are written, as a `tracing` filter.
@@ -75,6 +78,7 @@ impl Default for Config {
             shutdown_timeout_secs: 5,
             watch_files: true,
             pid_file: None,
+            topics: storage::TopicPolicies::default(),
             data_dir: None,
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -139,6 +143,8 @@ pub(crate) struct Listener {
     pub(crate) systemd_socket: Option<String>,
     /// Answer to Request Response Information, if any \[5.0 3.2.2.3.15\].
     pub(crate) response_information: Option<String>,
+    /// How far what comes through it has to be before it is acknowledged.
+    pub(crate) durability: Durability,
     /// What comes before the first byte of MQTT.
     pub(crate) ways: ways::Ways,
 }
@@ -161,6 +167,7 @@ impl Default for Listener {
             },
             systemd_socket: None,
             response_information: None,
+            durability: Durability::Sync,
             ways: ways::Ways::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::key::{Access, Key, Kind, Reload, Section};
 use super::value::Value;
-use super::{LogFormat, access, limits, listeners, tcp, token, ways};
+use super::{LogFormat, access, limits, listeners, storage, tcp, token, ways};
 use std::path::PathBuf;
 use tidewire_core::SharedStrategy;
 
@@ -24,6 +24,7 @@ pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
     listeners
         .chain(access::KEYS)
         .chain(token::KEYS)
+        .chain(storage::KEYS)
         .chain(KEYS)
         .chain(limits::KEYS)
 }

@@ -10,13 +10,17 @@ use crate::control::retained::server as retained;
 use crate::control::server::Operator;
 use crate::exit::{Failure, Status};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use tidewire_broker::{Broker, BrokerGone, BrokerHandle, ListenerSettings, Settings, StartError};
+use tidewire_broker::{
+    Broker, BrokerGone, BrokerHandle, ListenerSettings, Settings, StartError, StoreSettings,
+};
+use tidewire_codec::topic;
 use tidewire_core::SessionRow;
 
 /// Starts the broker library.
-pub(super) fn start(config: &Config) -> Result<Broker, Failure> {
+pub(super) fn start(config: &Config, data_dir: Option<&Path>) -> Result<Broker, Failure> {
     let mut listeners: Vec<ListenerSettings> = config
         .listeners
         .iter()
@@ -29,6 +33,9 @@ pub(super) fn start(config: &Config) -> Result<Broker, Failure> {
         limits: config.limits.clone(),
         shared_strategy: config.shared_strategy,
         sys_interval_secs: config.sys_interval_secs,
+        store: data_dir
+            .map(|folder| store_in(folder, config))
+            .transpose()?,
         ..Settings::default()
     };
     let builder = Broker::builder().settings(settings);
@@ -36,6 +43,28 @@ pub(super) fn start(config: &Config) -> Result<Broker, Failure> {
         .into_iter()
         .fold(builder, tidewire_broker::BrokerBuilder::register);
     builder.start().map_err(|error| failure(&error))
+}
+
+/// The store in the data directory.
+fn store_in(folder: &Path, config: &Config) -> Result<StoreSettings, Failure> {
+    let folder = crate::data_dir::store_folder(folder);
+    let mut store = StoreSettings::in_folder(&folder).map_err(|error| {
+        let message = format!(
+            "the store in {} cannot be opened: {error}\n  help: choose another folder with `--data DIR`, or run with `--dev` to need none",
+            folder.display()
+        );
+        Failure::new(Status::DataDir, message)
+    })?;
+    for (filter, durability) in config.topics.all() {
+        topic::validate_filter(filter).map_err(|error| {
+            let message = format!(
+                "`{filter}` in sync_topics, os_topics or memory_topics is no topic filter: {error}"
+            );
+            Failure::new(Status::Usage, message)
+        })?;
+        store.topics.push((filter.into(), durability));
+    }
+    Ok(store)
 }
 
 /// The open addresses with the listeners they belong to; a name may stand for several addresses.
@@ -157,6 +186,7 @@ fn settings_of(config: &Config, listener: &Listener) -> ListenerSettings {
         versions: listener.versions.clone(),
         max_connections: listener.max_connections as usize,
         response_information: listener.response_information.as_deref().map(Into::into),
+        durability: listener.durability,
         ..ListenerSettings::new(&listener.name, listener.url.clone())
     };
     listener.ways.apply(&mut settings);
@@ -170,6 +200,7 @@ fn failure(error: &StartError) -> Failure {
             Status::Listener
         }
         StartError::System(_) => Status::Failed,
+        StartError::Store(_) => Status::DataDir,
         StartError::TooManyWorkers { .. }
         | StartError::TooManyListeners { .. }
         | StartError::DuplicateListener { .. }

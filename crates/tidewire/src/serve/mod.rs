@@ -69,7 +69,7 @@ impl Running {
             Storage::Folder(path) => Some(DataDir::open(path)?),
         };
         let metrics = plan.config.metrics_listen.map(open_metrics).transpose()?;
-        let broker = engine::start(&plan.config)?;
+        let broker = engine::start(&plan.config, data_dir.as_ref().map(DataDir::path))?;
         let facts = Facts {
             listeners: engine::opened(&plan.config, &broker),
             metrics: metrics.as_ref().map(MetricsServer::address),
