@@ -11,7 +11,11 @@ use super::Environment;
 use crate::{process, workspace};
 
 /// Pinned, so that a run tomorrow tests what a run today did.
-const PAHO: &str = "paho-mqtt==2.1.0";
+const PYPI: [(&str, &str); 3] = [
+    ("paho-mqtt", "2.1.0"),
+    ("pymodbus", "3.16.1"),
+    ("pyserial", "3.5"),
+];
 const NPM: [(&str, &str); 2] = [("mqtt", "5.16.0"), ("playwright-core", "1.65.1")];
 
 /// What to do about a missing component.
@@ -28,7 +32,7 @@ struct SystemComponent {
     present: fn() -> bool,
 }
 
-const SYSTEM: [SystemComponent; 6] = [
+const SYSTEM: [SystemComponent; 7] = [
     SystemComponent {
         name: "mosquitto_pub, mosquitto_sub, mosquitto_rr",
         debian_packages: &["mosquitto-clients"],
@@ -61,6 +65,11 @@ const SYSTEM: [SystemComponent; 6] = [
             let mut tools = ["curl", "openssl"].iter();
             tools.all(|tool| process::find_on_path(tool).is_some())
         },
+    },
+    SystemComponent {
+        name: "mosquitto's broker, and socat",
+        debian_packages: &["mosquitto", "socat"],
+        present: || mosquitto().is_ok() && process::find_on_path("socat").is_some(),
     },
     SystemComponent {
         name: "chromium",
@@ -96,13 +105,15 @@ pub(super) fn provide(root: &Path, policy: Policy) -> Result<Environment> {
     provide_system(policy)?;
     let interop = workspace::target_folder(root)?.join("interop");
     fs::create_dir_all(&interop)?;
-    let python = provide_paho(&interop.join("python"), policy)?;
+    let python = provide_pypi(&interop.join("python"), policy)?;
     let node_folder = interop.join("node");
     provide_npm(&node_folder, policy)?;
 
     let mut environment = vec![
         ("TIDEWIRE_PYTHON", python.into_os_string()),
         ("TIDEWIRE_CHROMIUM", on_path("chromium")?),
+        ("TIDEWIRE_MOSQUITTO", mosquitto()?.into_os_string()),
+        ("TIDEWIRE_SOCAT", on_path("socat")?),
         ("TIDEWIRE_CXX", on_path("g++")?),
         ("TIDEWIRE_NODE", on_path("node")?),
         ("TIDEWIRE_NODE_PATH", node_folder.into_os_string()),
@@ -111,6 +122,14 @@ pub(super) fn provide(root: &Path, policy: Policy) -> Result<Environment> {
         environment.push((variable, on_path(tool)?));
     }
     Ok(environment)
+}
+
+/// Debian keeps it where only root's PATH leads.
+fn mosquitto() -> Result<PathBuf> {
+    let beside = PathBuf::from("/usr/sbin/mosquitto");
+    process::find_on_path("mosquitto")
+        .or_else(|| beside.is_file().then_some(beside))
+        .context("mosquitto is not on PATH")
 }
 
 fn on_path(tool: &str) -> Result<OsString> {
@@ -199,36 +218,53 @@ impl AptGet {
     }
 }
 
-/// A Python of its own with paho-mqtt; returns its interpreter.
-fn provide_paho(folder: &Path, policy: Policy) -> Result<PathBuf> {
+/// A Python of its own with the packages; returns its interpreter.
+fn provide_pypi(folder: &Path, policy: Policy) -> Result<PathBuf> {
     let python = folder.join("bin").join("python");
-    let version = PAHO.rsplit('=').next().context("a pinned version")?;
-    let check = format!(
-        "import sys, importlib.metadata as m; sys.exit(m.version('paho-mqtt') != '{version}')"
-    );
-    let present = || process::succeeds(Command::new(&python).args(["-c", &check]));
-    if present() {
+    let is_there = |name: &str, version: &str| {
+        let check = format!(
+            "import sys, importlib.metadata as m; sys.exit(m.version('{name}') != '{version}')"
+        );
+        process::succeeds(Command::new(&python).args(["-c", &check]))
+    };
+    let missing = || -> Vec<String> {
+        let absent = PYPI
+            .iter()
+            .filter(|(name, version)| !is_there(name, version));
+        absent
+            .map(|(name, version)| format!("{name}=={version}"))
+            .collect()
+    };
+    let wanted = missing();
+    if wanted.is_empty() {
         return Ok(python);
     }
     ensure!(
         policy == Policy::Install,
-        "the tests need PyPI's {PAHO}; run without --no-install once"
+        "the tests need PyPI's {}; run without --no-install once",
+        wanted.join(", ")
     );
-    process::run(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(folder),
-    )?;
+    if !process::succeeds(Command::new(&python).args(["-m", "pip", "--version"])) {
+        process::run(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(folder),
+        )?;
+    }
     let pip = [
         "-m",
         "pip",
         "install",
         "--quiet",
         "--disable-pip-version-check",
-        PAHO,
     ];
-    process::run(Command::new(&python).args(pip))?;
-    ensure!(present(), "{PAHO} is still missing after its installation");
+    process::run(Command::new(&python).args(pip).args(&wanted))?;
+    let still = missing();
+    ensure!(
+        still.is_empty(),
+        "{} are still missing after their installation",
+        still.join(", ")
+    );
     Ok(python)
 }
 
