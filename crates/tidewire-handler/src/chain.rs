@@ -1,6 +1,7 @@
 //! The handlers in their order, and how that changes while they run.
 
 use crate::event::{Event, Events, Notice};
+use crate::latency::Latency;
 use crate::registration::{Counters, Counts, Registration, Scope, count};
 use crate::run::panic_text;
 use std::cmp::Reverse;
@@ -74,6 +75,8 @@ pub struct HandlerRow {
     pub events: Events,
     /// What has become of its questions.
     pub counts: Counts,
+    /// How long its answers took; deciding only.
+    pub latency: Latency,
     /// The latest error, panic or lateness, for operators.
     pub last_failure: Option<Box<str>>,
 }
@@ -277,6 +280,7 @@ impl Snapshot {
             scope: entry.registration.scope.clone(),
             events: entry.events,
             counts: entry.counters.read(),
+            latency: entry.counters.stopwatch.read(),
             last_failure: entry.counters.last_failure(),
         };
         self.entries.iter().map(row).collect()

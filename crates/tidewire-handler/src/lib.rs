@@ -18,7 +18,7 @@
 //! - A deciding handler that panics, errs or is late denies or is skipped, as its [`Registration`] says, and is counted.
 //! - **Observing** handlers are told after the fact and hold nothing up.
 //! - An event that nobody handles costs one branch ([`Snapshot::handles`]).
-//! - Nothing here waits, reads a clock or starts a thread. [`Snapshot::decide`] polls a handler that needs time once and
+//! - Nothing here waits or starts a thread, and a clock is read only to measure handlers ([`Latency`]). [`Snapshot::decide`] polls a handler that needs time once and
 //!   hands back the rest as [`Pending`].
 //!
 //! # Example
@@ -66,6 +66,7 @@ mod controller;
 mod decide;
 mod event;
 pub mod json;
+mod latency;
 mod registration;
 mod run;
 mod told;
@@ -81,6 +82,7 @@ pub use decide::{Decide, Denial, HandlerError, LaterVerdict, Verdict};
 #[doc(hidden)]
 pub use event::by_method;
 pub use event::{Event, EventKind, Events, Handler, Notice};
+pub use latency::Latency;
 pub use registration::{Counts, OnFailure, Registration, Scope};
 pub use run::{Outcome, Pending, Run, Step};
 pub use told::{

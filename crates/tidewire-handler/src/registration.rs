@@ -1,6 +1,7 @@
 //! How a handler is registered, and what is counted about it.
 
 use crate::event::Handler;
+use crate::latency::Stopwatch;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,7 @@ pub(crate) struct Counters {
     pub(crate) errors: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) timeouts: AtomicU64,
+    pub(crate) stopwatch: Stopwatch,
     last_failure: Mutex<Option<Box<str>>>,
 }
 
@@ -164,8 +166,9 @@ impl Counters {
     }
 }
 
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+/// Counts, and returns what there was before.
+pub(crate) fn count(counter: &AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Debug for Registration {

@@ -4,6 +4,7 @@ use crate::asked::Ask;
 use crate::chain::{Entry, Snapshot};
 use crate::client::Client;
 use crate::decide::{Decide, Denial, HandlerError, LaterVerdict, Verdict};
+use crate::latency::{Started, Stopwatch};
 use crate::registration::{OnFailure, count};
 use std::fmt;
 use std::future::poll_fn;
@@ -62,6 +63,7 @@ struct Progress<A> {
 struct Waiting<A> {
     entry: Arc<Entry>,
     verdict: LaterVerdict<A>,
+    started: Started,
 }
 
 enum Flow<A> {
@@ -102,6 +104,7 @@ impl<A: Ask> Pending<A> {
     pub async fn step(&mut self) -> Step<A::Answer> {
         let said = poll_fn(|context| poll_verdict(&mut self.waiting.verdict, context)).await;
         let entry = Arc::clone(&self.waiting.entry);
+        entry.counters.stopwatch.stop(self.waiting.started);
         match settle(&entry, &mut self.ask, &mut self.progress, said) {
             Some(outcome) => Step::Done(outcome),
             None => self.go_on(),
@@ -129,6 +132,7 @@ impl<A: Ask> Pending<A> {
     /// The handler is late: it is waited for no longer, and its failure policy decides.
     pub fn expire(&mut self) -> Step<A::Answer> {
         let entry = Arc::clone(&self.waiting.entry);
+        entry.counters.stopwatch.stop(self.waiting.started);
         match settle(
             &entry,
             &mut self.ask,
@@ -166,7 +170,7 @@ fn advance<A: Ask>(
 ) -> Flow<A::Answer> {
     while let Some(entry) = snapshot.at(client.listener(), A::EVENT, progress.turn) {
         progress.turn += 1;
-        count(&entry.counters.calls);
+        let started = Stopwatch::start(count(&entry.counters.calls));
         let handler = &*entry.registration.handler;
         let said = catch_unwind(AssertUnwindSafe(|| ask.put(handler, client)));
         let said = match said {
@@ -179,12 +183,20 @@ fn advance<A: Ask>(
                     Poll::Pending => {
                         count(&entry.counters.waits);
                         let entry = Arc::clone(entry);
-                        return Flow::Wait(Waiting { entry, verdict });
+                        let started = Started::waited(started);
+                        return Flow::Wait(Waiting {
+                            entry,
+                            verdict,
+                            started,
+                        });
                     }
                 }
             }
             Err(panic) => Err(Failure::Panic(panic_text(&*panic))),
         };
+        if let Some(started) = started {
+            entry.counters.stopwatch.stop(started);
+        }
         if let Some(outcome) = settle(entry, ask, progress, said) {
             return Flow::Done(outcome);
         }

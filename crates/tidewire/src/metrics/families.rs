@@ -238,6 +238,13 @@ pub(super) static FAMILIES: &[Family] = &[
         "dropped_expired" => "expired",
         "dropped_too_large" => "too_large",
         "dropped_retained_full" => "retained_full",
+        "dropped_suppressed" => "suppressed",
+    ),
+    one!(
+        Counter,
+        "consumed_messages",
+        "consumed_publish",
+        "Messages that handlers took and answered: they were not published"
     ),
     labelled!("denied", "What authorisation denied", "operation":
         "denied_publish" => "publish",

@@ -1,6 +1,7 @@
 //! Figures for Prometheus on an address of their own, off by default.
 
 mod families;
+mod handlers;
 mod http;
 
 pub(crate) use http::MetricsServer;
@@ -12,9 +13,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use tidewire_core::Stats;
+use tidewire_handler::HandlerRow;
 
 /// Where the figures come from, asked at every scrape; `None` once the broker has stopped.
 pub(crate) type Source = dyn Fn() -> Option<Stats> + Send + Sync;
+
+/// The handlers and their figures, asked at every scrape.
+pub(crate) type Handlers = dyn Fn() -> Vec<HandlerRow> + Send + Sync;
 
 /// Writes all figures in the text format that Prometheus scrapes.
 pub(crate) struct Exposition {
@@ -22,10 +27,10 @@ pub(crate) struct Exposition {
 }
 
 impl Exposition {
-    /// An exposition of `source`.
-    pub(crate) fn new(source: Box<Source>) -> Self {
+    /// An exposition of `source` and of these handlers.
+    pub(crate) fn new(source: Box<Source>, handlers: Box<Handlers>) -> Self {
         let mut registry = Registry::with_prefix("tidewire");
-        registry.register_collector(Box::new(StatsCollector { source }));
+        registry.register_collector(Box::new(StatsCollector { source, handlers }));
         Self { registry }
     }
 
@@ -39,6 +44,7 @@ impl Exposition {
 
 struct StatsCollector {
     source: Box<Source>,
+    handlers: Box<Handlers>,
 }
 
 impl fmt::Debug for StatsCollector {
@@ -77,7 +83,7 @@ impl Collector for StatsCollector {
                 )?;
             }
         }
-        Ok(())
+        handlers::encode(&mut encoder, &(self.handlers)())
     }
 }
 
@@ -103,7 +109,8 @@ mod tests {
                 ..Stats::default()
             })
         };
-        let text = Exposition::new(Box::new(source)).text().expect("written");
+        let exposition = Exposition::new(Box::new(source), Box::new(Vec::new));
+        let text = exposition.text().expect("written");
         for line in [
             "tidewire_connections 3",
             "tidewire_received_bytes_total 42",

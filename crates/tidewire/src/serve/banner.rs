@@ -42,6 +42,12 @@ fn text(facts: &Facts, plan: &Plan) -> String {
     if let Some(address) = facts.metrics {
         let _ = writeln!(text, "  {:<10} http://{address}/metrics", "metrics");
     }
+    if !facts.handlers.is_empty() {
+        text.push_str("\n  Handlers, in the order in which they run:\n");
+        for line in facts.handlers.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
     text.push('\n');
     text.push_str(&storage(facts));
     if let Some(address) = facts

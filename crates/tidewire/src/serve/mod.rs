@@ -60,6 +60,8 @@ struct Facts {
     listeners: Vec<Opened>,
     metrics: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
+    /// One line for each handler, in the order in which they run.
+    handlers: String,
 }
 
 impl Running {
@@ -74,10 +76,14 @@ impl Running {
             listeners: engine::opened(&plan.config, &broker),
             metrics: metrics.as_ref().map(MetricsServer::address),
             data_dir: data_dir.as_ref().map(|folder| folder.path().to_owned()),
+            handlers: broker.handle().handler_order(),
         };
         if let Some(server) = metrics {
             let handle = broker.handle();
-            let served = server.serve(Exposition::new(Box::new(move || handle.stats().ok())));
+            let rows = handle.clone();
+            let handlers = move || rows.handlers();
+            let stats = move || handle.stats().ok();
+            let served = server.serve(Exposition::new(Box::new(stats), Box::new(handlers)));
             served.map_err(|error| {
                 Failure::new(
                     Status::Failed,
