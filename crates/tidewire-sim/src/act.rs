@@ -76,6 +76,25 @@ pub(crate) enum What {
     Advance {
         millis: u64,
     },
+    /// The machine or the process stops at once and starts again.
+    Crash(Crash),
+    /// The disk gets no time: what was handed to it waits.
+    StallDisk {
+        stalled: bool,
+    },
+}
+
+/// What a crash leaves of what was not synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Crash {
+    /// All: the process was killed.
+    Process,
+    /// Nothing: power was lost.
+    ForgetAll,
+    /// A part, up to somewhere in the middle of a write.
+    TearInOrder,
+    /// Parts, in no order.
+    TearAnyOrder,
 }
 
 /// CONNECT, also where the client has a connection already.
@@ -178,6 +197,9 @@ impl fmt::Display for What {
                 stalled: false,
             } => write!(f, "worker {worker} goes on"),
             What::Rest => f.write_str("all comes to rest"),
+            What::Crash(crash) => write!(f, "crash: {crash:?}"),
+            What::StallDisk { stalled: true } => f.write_str("the disk stalls"),
+            What::StallDisk { stalled: false } => f.write_str("the disk goes on"),
             What::Advance { millis } => write!(f, "{millis} ms pass"),
         }
     }

@@ -142,7 +142,10 @@ impl Life {
                 .taken_over(will, link.admitted, ends_session, now);
         }
         // The broker may end the old connection by itself before it hears of the new one.
-        let stays = link.admitted && link.connect.keep_alive_secs == 0;
+        let stays = link.admitted
+            && link.connect.keep_alive_secs == 0
+            // The new connection may have to wait for the disk, and the session's time goes on.
+            && self.machine.disk.is_none();
         self.end_link(who, &link);
         if let Some(session) = self.clients[who].session.as_mut().filter(|_| stays) {
             session.away = None;

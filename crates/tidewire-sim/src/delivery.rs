@@ -38,7 +38,8 @@ impl Life {
             let v5 = self.clients[who].version().is_v5();
             let expiry_secs = wanted.expiry_secs.filter(|_| v5);
             let kind = Kind { empty, expiry_secs };
-            self.retained.publish(&topic, number, kind, self.sim.now());
+            self.retained
+                .publish(&topic, number, kind, self.machine.time_of(&self.sim));
         }
         let v5 = self.clients[who].version().is_v5();
         let expiry_secs = wanted.expiry_secs.filter(|_| v5);
@@ -203,7 +204,8 @@ impl Life {
         if let Some(sent) = self.messages.get_mut(&number) {
             sent.acknowledged = true;
             let topic = sent.topic.clone();
-            self.retained.acknowledge(&topic, number, self.sim.now());
+            self.retained
+                .acknowledge(&topic, number, self.machine.time_of(&self.sim));
         }
     }
 

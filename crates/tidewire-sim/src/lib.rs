@@ -14,11 +14,13 @@
 mod act;
 mod connection;
 mod coverage;
+mod crash;
 mod delivery;
 mod failure;
 mod hear;
 mod lie;
 mod life;
+mod machine;
 mod model;
 mod random;
 mod retained;
@@ -29,6 +31,8 @@ mod will;
 pub use coverage::Coverage;
 pub use failure::{Failure, Oracle};
 pub use lie::Lie;
+pub use machine::Sabotage;
+pub use script::Storage;
 
 use life::{Ended, live};
 use script::Script;
@@ -48,17 +52,37 @@ pub struct Life {
     pub trace: Vec<String>,
 }
 
-/// Lives the life of a seed. One that goes wrong is cut short.
-#[must_use]
-pub fn run(seed: u64) -> Life {
-    run_with(seed, None)
+/// What a life is lived with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Setting {
+    /// Where what is owed is kept.
+    pub storage: Storage,
+    /// What is wrong with the broker as its clients see it.
+    pub lie: Option<Lie>,
+    /// What is wrong with its store.
+    pub sabotage: Option<Sabotage>,
 }
 
-/// As [`run`], with a broker that lies to its clients.
+impl Setting {
+    /// A broker with a disk, which may crash.
+    pub const DISK: Self = Self {
+        storage: Storage::Disk,
+        lie: None,
+        sabotage: None,
+    };
+}
+
+/// Lives the life of a seed, in memory. One that goes wrong is cut short.
 #[must_use]
-pub fn run_with(seed: u64, lie: Option<Lie>) -> Life {
-    let script = Script::new(seed);
-    let first = attempt(&script, lie);
+pub fn run(seed: u64) -> Life {
+    run_with(seed, &Setting::default())
+}
+
+/// As [`run`], with more choice.
+#[must_use]
+pub fn run_with(seed: u64, setting: &Setting) -> Life {
+    let script = Script::new(seed, setting.storage);
+    let first = attempt(&script, setting);
     let Some(failure) = first.failure else {
         return Life {
             seed,
@@ -67,12 +91,16 @@ pub fn run_with(seed: u64, lie: Option<Lie>) -> Life {
             trace: first.done,
         };
     };
-    let objects = |script: &Script| attempt(script, lie).failure.map(|failure| failure.oracle);
+    let objects = |script: &Script| {
+        attempt(script, setting)
+            .failure
+            .map(|failure| failure.oracle)
+    };
     let short = shrink::shrink(&script, failure.oracle, objects);
-    let last = attempt(&short, lie);
+    let last = attempt(&short, setting);
     let header = format!(
-        "{} workers, pieces {:?}, room {:?}",
-        short.workers, short.pieces, short.room
+        "{} workers, pieces {:?}, room {:?}, {:?}",
+        short.workers, short.pieces, short.room, setting
     );
     Life {
         seed,
@@ -84,13 +112,13 @@ pub fn run_with(seed: u64, lie: Option<Lie>) -> Life {
 
 /// What an oracle objects to in a life of that seed, which is not cut short.
 #[must_use]
-pub fn judge(seed: u64, lie: Option<Lie>) -> Option<Failure> {
-    attempt(&Script::new(seed), lie).failure
+pub fn judge(seed: u64, setting: &Setting) -> Option<Failure> {
+    attempt(&Script::new(seed, setting.storage), setting).failure
 }
 
 /// A life in which the broker panics is one that goes wrong.
-fn attempt(script: &Script, lie: Option<Lie>) -> Ended {
-    catch_unwind(AssertUnwindSafe(|| live(script, lie))).unwrap_or_else(|panic| {
+fn attempt(script: &Script, setting: &Setting) -> Ended {
+    catch_unwind(AssertUnwindSafe(|| live(script, setting))).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()

@@ -1,9 +1,11 @@
 //! A life: the acts of a script, done to a broker, and what its clients make of it.
 
+use crate::Setting;
 use crate::act::{Act, CLIENTS, What};
 use crate::coverage::Coverage;
 use crate::failure::{Failure, Oracle, Verdict, fail};
 use crate::lie::{Liar, Lie};
+use crate::machine::Machine;
 use crate::model::{Client, Number, Sent};
 use crate::retained::Retained;
 use crate::script::{Room, Script};
@@ -22,6 +24,7 @@ const ROUNDS_MAX: usize = 2_000;
 
 pub(crate) struct Life {
     pub(crate) sim: Simulation,
+    pub(crate) machine: Machine,
     pub(crate) clients: Vec<Client>,
     pub(crate) messages: BTreeMap<Number, Sent>,
     pub(crate) next_number: Number,
@@ -35,7 +38,10 @@ pub(crate) struct Life {
     pub(crate) coverage: Coverage,
     pub(crate) liar: Option<Liar>,
     pub(crate) done: Vec<String>,
-    stalled: Vec<bool>,
+    pub(crate) stalled: Vec<bool>,
+    pub(crate) disk_stalls: bool,
+    /// Messages were dropped for want of room before the last crash.
+    pub(crate) dropped: bool,
     /// When the last worker went on that had stalled.
     pub(crate) released: Time,
 }
@@ -48,8 +54,8 @@ pub(crate) struct Ended {
     pub(crate) done: Vec<String>,
 }
 
-pub(crate) fn live(script: &Script, lie: Option<Lie>) -> Ended {
-    let mut life = Life::new(script, lie);
+pub(crate) fn live(script: &Script, setting: &Setting) -> Ended {
+    let mut life = Life::new(script, setting);
     let failure = life.live(&script.acts).err();
     let at = life.now().as_millis();
     life.done.push(format!("(the time is {at} ms)"));
@@ -61,14 +67,14 @@ pub(crate) fn live(script: &Script, lie: Option<Lie>) -> Ended {
 }
 
 impl Life {
-    fn new(script: &Script, lie: Option<Lie>) -> Self {
-        let sim = Simulation::new(&script.settings(), script.seed, script.pieces);
+    fn new(script: &Script, setting: &Setting) -> Self {
+        let mut machine = Machine::new(script, setting.sabotage);
+        let sim = machine.start();
         let workers = sim.workers();
         Self {
             sim,
-            clients: (0..=CLIENTS)
-                .map(|at| Client::new(format!("client{at}")))
-                .collect(),
+            machine,
+            clients: (0..=CLIENTS).map(Client::new).collect(),
             messages: BTreeMap::new(),
             next_number: 1,
             retained: Retained::default(),
@@ -77,9 +83,11 @@ impl Life {
             group_got: BTreeMap::new(),
             room: script.room,
             coverage: Coverage::default(),
-            liar: lie.map(Liar::new),
+            liar: setting.lie.map(Liar::new),
             done: Vec::new(),
             stalled: vec![false; workers],
+            disk_stalls: false,
+            dropped: false,
             released: Time::ZERO,
         }
     }
@@ -100,7 +108,7 @@ impl Life {
     }
 
     pub(crate) fn now(&self) -> Time {
-        self.sim.now()
+        self.machine.time_of(&self.sim)
     }
 
     pub(crate) fn note(&mut self, what: impl std::fmt::Display) {
@@ -138,6 +146,11 @@ impl Life {
                 self.stall(*worker, *stalled);
                 Ok(())
             }
+            What::Crash(crash) => self.crash(*crash),
+            What::StallDisk { stalled } => {
+                self.stall_disk(*stalled);
+                Ok(())
+            }
             What::Rest => self.rest(),
             What::Advance { millis } => self.advance(Duration::from_millis(*millis)),
         }
@@ -160,7 +173,7 @@ impl Life {
         // A script that was cut short may have come from one with more workers.
         if let Some(now) = self.stalled.get_mut(worker) {
             if *now && !stalled {
-                self.released = self.sim.now();
+                self.released = self.machine.time_of(&self.sim);
             }
             *now = stalled;
             self.sim.stall(worker, stalled);
@@ -186,17 +199,32 @@ impl Life {
     }
 
     pub(crate) fn any_stalled(&self) -> bool {
-        self.stalled.contains(&true)
+        self.disk_stalls || self.stalled.contains(&true)
+    }
+
+    fn stall_disk(&mut self, stalled: bool) {
+        if self.machine.disk.is_some() {
+            self.coverage.saw_if("disk stalled", stalled);
+            self.sim.stall_store(stalled);
+            if self.disk_stalls && !stalled {
+                self.released = self.now();
+            }
+            self.disk_stalls = stalled;
+            if stalled {
+                self.timers_are_late();
+            }
+        }
     }
 
     pub(crate) fn release_all(&mut self) {
+        self.stall_disk(false);
         for worker in 0..self.stalled.len() {
             self.stall(worker, false);
         }
     }
 
     /// All that is under way arrives; then the broker's figures are looked at.
-    fn rest(&mut self) -> Verdict {
+    pub(crate) fn rest(&mut self) -> Verdict {
         self.release_all();
         self.settle()?;
         let stats = self.sim.stats();
@@ -208,7 +236,7 @@ impl Life {
     pub(crate) fn settle(&mut self) -> Verdict {
         self.sim.settle();
         self.listen_all()?;
-        if !self.stalled.contains(&true) {
+        if !self.any_stalled() {
             self.all_is_noticed();
         }
         Ok(())
@@ -273,6 +301,7 @@ impl Life {
             self.come_back(who)?;
         }
         self.rest()?;
+        self.crash_at_the_end()?;
         self.answer_until_nothing_is_left()?;
         self.nothing_is_lost()?;
         self.retained_is_what_was_stored()?;
@@ -370,10 +399,16 @@ impl Life {
         Ok(())
     }
 
+    /// As [`Life::has_dropped`], without letting the broker go on: what it counted up to the last rest.
+    pub(crate) fn has_dropped_so_far(&mut self) {
+        self.dropped |= self.coverage.count("queue full") > 0;
+    }
+
     /// Whether the broker may have dropped messages for want of room.
     pub(crate) fn has_dropped(&mut self) -> bool {
         let stats = self.sim.stats();
-        stats.dropped_queue_full > 0 || stats.dropped_too_large > 0
+        self.dropped |= stats.dropped_queue_full > 0 || stats.dropped_too_large > 0;
+        self.dropped
     }
 
     pub(crate) fn encode(&self, who: usize, packet: &Packet<'_>) -> Verdict<Vec<u8>> {

@@ -1,9 +1,9 @@
 //! `tidewire-sim`: lives of seeds, one after the other.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tidewire_sim::{Coverage, run};
+use tidewire_sim::{Coverage, Setting, Storage, judge, run_with};
 
 /// Lives the whole broker's lives from seeds, and says what an oracle objects to.
 #[derive(Parser)]
@@ -18,12 +18,38 @@ struct Arguments {
     /// Begin at a seed that the clock chooses.
     #[arg(long, conflicts_with = "seed")]
     random: bool,
+    /// Where the broker keeps what it owes; without it each seed has a life in memory and one on disk, with crashes.
+    #[arg(long)]
+    storage: Option<StorageFlag>,
     /// Stop after so many seconds.
     #[arg(long, value_name = "SECS")]
     within: Option<u64>,
+    /// Only name the lives that go wrong, and why; none is cut short.
+    #[arg(long)]
+    brief: bool,
     /// Print what happened how often.
     #[arg(long)]
     coverage: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StorageFlag {
+    Memory,
+    Disk,
+}
+
+impl Arguments {
+    fn settings(&self) -> Vec<Setting> {
+        let of = |storage| Setting {
+            storage,
+            ..Setting::default()
+        };
+        match self.storage {
+            Some(StorageFlag::Memory) => vec![of(Storage::Memory)],
+            Some(StorageFlag::Disk) => vec![of(Storage::Disk)],
+            None => vec![of(Storage::Memory), of(Storage::Disk)],
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -31,13 +57,7 @@ fn main() -> ExitCode {
     let told_in_full =
         arguments.seed.is_some() && !std::env::args().any(|a| a.starts_with("--seeds"));
     if let (true, Some(seed)) = (told_in_full, arguments.seed) {
-        let life = run(seed);
-        println!("{life}");
-        return if life.failure.is_some() {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        };
+        return tell(seed, &arguments);
     }
     let first = match arguments.seed {
         Some(seed) => seed,
@@ -45,6 +65,18 @@ fn main() -> ExitCode {
         None => 0,
     };
     live_all(first, &arguments)
+}
+
+fn tell(seed: u64, arguments: &Arguments) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for setting in arguments.settings() {
+        let life = run_with(seed, &setting);
+        println!("{life}");
+        if life.failure.is_some() {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }
 
 fn live_all(first: u64, arguments: &Arguments) -> ExitCode {
@@ -57,12 +89,23 @@ fn live_all(first: u64, arguments: &Arguments) -> ExitCode {
         {
             break;
         }
-        let life = run(seed);
-        coverage.add(&life.coverage);
-        lived += 1;
-        if life.failure.is_some() {
-            wrong += 1;
-            println!("{life}\nagain: cargo xtask sim --seed {seed}\n");
+        for setting in arguments.settings() {
+            if arguments.brief {
+                lived += 1;
+                if let Some(failure) = judge(seed, &setting) {
+                    wrong += 1;
+                    println!("seed {seed}, {:?}: {failure}", setting.storage);
+                }
+                continue;
+            }
+            let life = run_with(seed, &setting);
+            coverage.add(&life.coverage);
+            lived += 1;
+            if life.failure.is_some() {
+                wrong += 1;
+                let storage = format!("{:?}", setting.storage).to_lowercase();
+                println!("{life}\nagain: cargo xtask sim --seed {seed} --storage {storage}\n");
+            }
         }
     }
     if arguments.coverage {

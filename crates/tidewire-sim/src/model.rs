@@ -20,6 +20,7 @@ pub(crate) struct Client {
     /// Identifiers of received QoS 2 messages that are not released.
     pub(crate) held: BTreeSet<PacketId>,
     pub(crate) next_id: u16,
+    pub(crate) takes_lowest_id: bool,
     /// It is not known which of two sessions the broker has: the next CONNECT ends both.
     pub(crate) in_doubt: bool,
     /// A CONNECT that was not answered may still be under way.
@@ -142,9 +143,10 @@ pub(crate) struct Sent {
 }
 
 impl Client {
-    pub(crate) fn new(name: String) -> Self {
+    pub(crate) fn new(at: usize) -> Self {
         Self {
-            name,
+            name: format!("client{at}"),
+            takes_lowest_id: at.is_multiple_of(2),
             link: None,
             session: None,
             unacknowledged: VecDeque::new(),
@@ -165,8 +167,12 @@ impl Client {
         self.link.as_ref().is_some_and(|link| link.admitted)
     }
 
-    /// A packet identifier that is not in use for a message or request of this client.
+    /// A packet identifier that is not in use for a message or request of this client. Some clients always take the lowest, so
+    /// that identifiers are used again soon.
     pub(crate) fn unused_id(&mut self) -> PacketId {
+        if self.takes_lowest_id {
+            self.next_id = 0;
+        }
         loop {
             self.next_id = self.next_id % 300 + 1;
             let Some(id) = PacketId::new(self.next_id) else {

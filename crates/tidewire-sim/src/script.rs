@@ -1,6 +1,6 @@
 //! From a seed to the acts of a life.
 
-use crate::act::{Act, CLIENTS, Connect, FILTERS, Publish, TOPICS, Topic, What, Will};
+use crate::act::{Act, CLIENTS, Connect, Crash, FILTERS, Publish, TOPICS, Topic, What, Will};
 use crate::random::Random;
 use tidewire_broker::Settings;
 use tidewire_broker::simulated::Pieces;
@@ -16,7 +16,18 @@ pub(crate) struct Script {
     pub(crate) workers: usize,
     pub(crate) pieces: Pieces,
     pub(crate) room: Room,
+    pub(crate) storage: Storage,
     pub(crate) acts: Vec<Act>,
+}
+
+/// Where what is owed is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Storage {
+    /// In memory.
+    #[default]
+    Memory,
+    /// On a disk, so that the broker may crash.
+    Disk,
 }
 
 /// How much room the limits leave.
@@ -32,7 +43,7 @@ pub(crate) enum Room {
 pub(crate) const TIGHT_QUEUE: u32 = 4;
 
 impl Script {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, storage: Storage) -> Self {
         let mut random = Random::new(seed);
         let workers = random.one_of(&[1, 2, 3, 4]);
         let pieces = random.one_of(&[
@@ -54,6 +65,7 @@ impl Script {
             random,
             workers,
             moods,
+            storage,
         };
         let acts = (0..ACTS).map(|_| writer.act()).collect();
         Self {
@@ -61,6 +73,7 @@ impl Script {
             workers,
             pieces,
             room,
+            storage,
             acts,
         }
     }
@@ -85,13 +98,14 @@ impl Script {
 struct Writer {
     random: Random,
     workers: usize,
-    moods: [usize; KINDS.len()],
+    moods: [usize; KINDS.len() - DISK_KINDS],
+    storage: Storage,
 }
 
 type Make = fn(&mut Writer) -> What;
 
 /// What can happen, and how often.
-const KINDS: [(usize, Make); 11] = [
+const KINDS: [(usize, Make); 13] = [
     (6, |w| What::Connect(w.connect())),
     (2, |w| What::Disconnect {
         who: w.who(),
@@ -121,14 +135,29 @@ const KINDS: [(usize, Make); 11] = [
     }),
     (3, |_| What::Rest),
     (3, Writer::advance),
+    (4, |w| {
+        What::Crash(w.random.one_of(&[
+            Crash::Process,
+            Crash::ForgetAll,
+            Crash::TearInOrder,
+            Crash::TearAnyOrder,
+        ]))
+    }),
+    (4, |w| What::StallDisk {
+        stalled: w.random.one_in(2),
+    }),
 ];
+
+/// So many at the end of [`KINDS`] need a disk.
+const DISK_KINDS: usize = 2;
 
 impl Writer {
     fn act(&mut self) -> Act {
         // Somebody has to be there, whatever the mood.
+        let on_disk = usize::from(self.storage == Storage::Disk);
         let weight = |at: usize, base: usize, moods: &[usize]| match at {
             0 | 3 | 5 | 9 => base * 2,
-            _ => base * moods[at],
+            _ => base * moods.get(at).copied().unwrap_or(on_disk),
         };
         let total = (0..KINDS.len())
             .map(|at| weight(at, KINDS[at].0, &self.moods))

@@ -16,6 +16,8 @@ struct State {
     delay_secs: u32,
     fate: Fate,
     seen: u32,
+    /// It may come again, as the broker crashed.
+    repeats: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +30,8 @@ enum Fate {
         /// It has come by then; [`Time::NEVER`] while the broker may not have noticed the end of the connection.
         by: Time,
     },
+    /// The broker crashed meanwhile: it must come, not before this time, unless its client comes back first.
+    ComesUnlessBack { from: Time },
     /// It must not come.
     Stays,
     /// DISCONNECT is on its way: it must not come, unless the client's next CONNECT arrives before.
@@ -47,6 +51,7 @@ impl Wills {
             delay_secs,
             fate: Fate::Armed,
             seen: 0,
+            repeats: false,
         };
         self.0.insert(number, state);
     }
@@ -106,6 +111,25 @@ impl Wills {
         }
     }
 
+    /// The broker crashed: what it had published it may publish again.
+    pub(crate) fn crashed(&mut self) {
+        for state in self.0.values_mut() {
+            // It is published before it is noted that it was.
+            if state.seen > 0 {
+                state.fate = Fate::Open;
+                state.repeats = true;
+            }
+            // DISCONNECT may not have arrived, or what it says of the will not the disk.
+            if let Fate::StaysUnlessOvertaken = state.fate {
+                state.fate = Fate::Open;
+            }
+            if let Fate::Comes { from, .. } = state.fate {
+                // Whoever comes back before the broker has come round to it may cancel it.
+                state.fate = Fate::ComesUnlessBack { from };
+            }
+        }
+    }
+
     pub(crate) fn timers_are_late(&mut self) {
         for state in self.0.values_mut() {
             if let Fate::Comes { by, .. } = &mut state.fate {
@@ -118,6 +142,9 @@ impl Wills {
     pub(crate) fn returns(&mut self, who: usize, clean_start: bool, now: Time) {
         for state in self.of(who) {
             if state.fate == Fate::StaysUnlessOvertaken {
+                state.fate = Fate::Open;
+            }
+            if let Fate::ComesUnlessBack { .. } = state.fate {
                 state.fate = Fate::Open;
             }
             let Fate::Comes { from, by } = state.fate else {
@@ -165,7 +192,7 @@ impl Wills {
             return fail(Oracle::Unasked, format!("will {number} is nobody's"));
         };
         state.seen += 1;
-        if state.seen > 1 {
+        if state.seen > 1 && !state.repeats {
             return fail(
                 Oracle::Will,
                 format!("will {number} of {} came twice", state.who),
@@ -181,7 +208,7 @@ impl Wills {
                 Oracle::Will,
                 format!("will {number} of {} came and should not", state.who),
             ),
-            Fate::Comes { from, .. } if now < from => fail(
+            Fate::Comes { from, .. } | Fate::ComesUnlessBack { from } if now < from => fail(
                 Oracle::Will,
                 format!(
                     "will {number} of {} came at {} ms, not due before {} ms",
@@ -207,7 +234,10 @@ impl Life {
 
     pub(crate) fn wills_have_come(&mut self) -> Verdict {
         for (number, state) in &self.wills.0 {
-            let must = matches!(state.fate, Fate::Comes { .. });
+            let must = matches!(
+                state.fate,
+                Fate::Comes { .. } | Fate::ComesUnlessBack { .. }
+            );
             if must && state.seen == 0 {
                 return fail(
                     Oracle::Will,

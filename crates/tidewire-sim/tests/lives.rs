@@ -1,7 +1,7 @@
 //! Lives of the simulated broker: a fixed set, some that nobody has seen, and brokers that lie.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tidewire_sim::{Coverage, Lie, Oracle, judge, run, run_with};
+use tidewire_sim::{Coverage, Lie, Oracle, Setting, judge, run, run_with};
 
 /// Seeds of the fixed set.
 const FIXED: u64 = 60;
@@ -10,6 +10,13 @@ const FIXED: u64 = 60;
 const KNOWN: [u64; 15] = [
     46, 70, 77, 116, 148, 186, 205, 281, 343, 372, 1_004, 1_177, 1_467, 1_582, 6_359,
 ];
+
+fn of(lie: Lie) -> Setting {
+    Setting {
+        lie: Some(lie),
+        ..Setting::default()
+    }
+}
 
 fn live(seeds: impl IntoIterator<Item = u64>) -> Coverage {
     let mut coverage = Coverage::default();
@@ -67,7 +74,7 @@ fn every_lie_is_caught_by_its_oracle() {
             Lie::IgnoresReceiveMaximum => Oracle::Protocol,
         };
         let caught = (0..FIXED).any(|seed| {
-            let failure = judge(seed, Some(lie));
+            let failure = judge(seed, &of(lie));
             failure.is_some_and(|failure| failure.oracle == oracle)
         });
         assert!(
@@ -79,9 +86,9 @@ fn every_lie_is_caught_by_its_oracle() {
 
 #[test]
 fn a_life_that_went_wrong_is_told_in_few_acts_and_with_its_seed() {
-    let lie = Some(Lie::DeliversTwice);
-    let wrong = (0..FIXED).find(|seed| judge(*seed, lie).is_some());
-    let life = run_with(wrong.expect("some life shows it"), lie);
+    let lie = of(Lie::DeliversTwice);
+    let wrong = (0..FIXED).find(|seed| judge(*seed, &lie).is_some());
+    let life = run_with(wrong.expect("some life shows it"), &lie);
     // The script has 160 acts.
     let acts = life
         .trace

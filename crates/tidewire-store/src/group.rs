@@ -252,6 +252,24 @@ impl Group {
         self.messages
     }
 
+    /// The same without the operations of a kind that appends nothing; for planted faults.
+    pub(crate) fn without(&self, kind: Kind) -> Self {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut from = Reader::new(&self.bytes);
+        loop {
+            let before = from.rest();
+            let Some(op) = decode(&mut from) else { break };
+            let length = before.len() - from.rest().len();
+            if Kind::of(&op) != Some(kind) {
+                bytes.extend_from_slice(before.get(..length).unwrap_or_default());
+            }
+        }
+        Self {
+            bytes,
+            messages: self.messages,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -261,6 +279,27 @@ impl Group {
         name.encode(&mut self.bytes);
         put_u16(&mut self.bytes, packet_id);
         self
+    }
+}
+
+/// Operations that a planted fault leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Mark,
+    Unmark,
+    Bind,
+    PutWill,
+}
+
+impl Kind {
+    fn of(op: &Op<'_>) -> Option<Self> {
+        match op {
+            Op::Mark { .. } => Some(Self::Mark),
+            Op::Unmark { .. } => Some(Self::Unmark),
+            Op::Bind { .. } => Some(Self::Bind),
+            Op::PutWill { .. } => Some(Self::PutWill),
+            _ => None,
+        }
     }
 }
 

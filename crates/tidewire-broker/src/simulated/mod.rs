@@ -54,6 +54,7 @@ pub struct Simulation {
     busy: Vec<bool>,
     /// Workers that get no turns for now.
     stalled: Vec<bool>,
+    store_stalls: bool,
     turns: u64,
     /// Where handlers wait that need time.
     waiting: Option<Waiting>,
@@ -77,6 +78,23 @@ impl Simulation {
     #[must_use]
     pub fn new(settings: &Settings, seed: u64, pieces: Pieces) -> Self {
         Self::build(settings, seed, pieces, Guard::Nobody)
+    }
+
+    /// As [`Simulation::new`], with something between the broker and the engine of its store.
+    ///
+    /// # Panics
+    /// As [`Simulation::new`].
+    #[must_use]
+    pub fn with_engine(
+        settings: &Settings,
+        seed: u64,
+        pieces: Pieces,
+        wrap: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>,
+    ) -> Self {
+        let mut simulation = Self::new(settings, seed, pieces);
+        let store = simulation.store.take();
+        simulation.store = store.map(|store| store.wrapped(wrap));
+        simulation
     }
 
     /// As [`Simulation::new`], with somebody who decides, as in [`Broker::start_with`](crate::Broker::start_with).
@@ -152,6 +170,7 @@ impl Simulation {
             // What they have to read from the store first.
             busy: vec![has_store; count],
             stalled: vec![false; count],
+            store_stalls: false,
             turns: 0,
             waiting: None,
         }
@@ -192,6 +211,11 @@ impl Simulation {
     /// Whether a worker gets no turn, as if the operating system gave its thread no time.
     pub fn stall(&mut self, worker: usize, stalled: bool) {
         self.stalled[worker] = stalled;
+    }
+
+    /// Whether the store gets no time, as if its disk did not answer.
+    pub fn stall_store(&mut self, stalled: bool) {
+        self.store_stalls = stalled;
     }
 
     /// How many workers there are.
@@ -260,7 +284,7 @@ impl Simulation {
         let store_is_due = self
             .store
             .as_ref()
-            .is_some_and(|store| store.is_due(&self.world));
+            .is_some_and(|store| !self.store_stalls && store.is_due(&self.world));
         let actors = ready.len() + usize::from(store_is_due);
         if actors == 0 {
             return moved;

@@ -27,6 +27,12 @@ impl SimStore {
         }
     }
 
+    /// The same with something in front of its engine.
+    pub(crate) fn wrapped(mut self, wrap: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {
+        self.engine = wrap(self.engine);
+        self
+    }
+
     pub(crate) fn is_due(&self, world: &SimWorld) -> bool {
         self.progress == Progress::More || !self.syncs.is_empty() || world.has_requests()
     }

@@ -16,6 +16,7 @@ use crate::message::{Message, Origin};
 use crate::outbound::{Delivery, InFlight, Stage};
 use crate::route::interest::Interest;
 use crate::session::Session;
+use crate::shared::Presence;
 use crate::store::{
     Durability, Location, SessionName, StoreAnswer, StoreOp, StoreRequest, StoredSession,
     Unavailability,
@@ -38,8 +39,8 @@ impl Core {
             .and_then(|key| self.sessions.get(key));
         let kept = existing.is_some_and(|session| session.kept != Durability::Memory);
         let wants = self.wanted_durability(admission) != Durability::Memory
-            && (admission.will.is_some()
-                || (existing.is_none() && admission.session_expiry_secs > 0));
+            // Also where it takes over from a session that ends with its connection.
+            && (admission.will.is_some() || admission.session_expiry_secs > 0);
         let in_line = self
             .keeper
             .as_ref()
@@ -211,6 +212,8 @@ impl Core {
             };
             self.restore_subscription(key.slot, &filter, subscription);
         }
+        // Whoever enters a group is taken for connected.
+        self.announce_presence(key, Presence::Offline);
         if ends != Time::NEVER {
             self.timers
                 .schedule(ends.max(self.now), Timer::SessionEnds(key));

@@ -10,7 +10,7 @@ use crate::keys::{SessionAddress, WorkerId};
 use crate::mail::Item;
 use crate::message::Origin;
 use crate::route::interest::Interest;
-use crate::store::{SessionName, StoreAnswer, StoreRequest};
+use crate::store::{Durability, SessionName, StoreAnswer, StoreOp, StoreRequest};
 use crate::timers::Timer;
 use std::sync::Arc;
 
@@ -216,6 +216,12 @@ impl Core {
             listener: record.listener,
         });
         self.publish_will_of(interest, &record.will, &origin);
+        let durability = match self.listener_durability(Some(record.listener)) {
+            Durability::Memory => Durability::Sync,
+            durability => durability,
+        };
+        let ops = vec![StoreOp::DeleteWill];
+        self.write_session(name.clone(), durability, ops, Pending::Lazy);
     }
 
     fn warm_retained(&mut self, version: u64, message: &crate::Message) {

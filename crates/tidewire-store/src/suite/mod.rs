@@ -2,6 +2,9 @@
 //! case.
 
 pub mod cases;
+mod sabotage;
+
+pub use sabotage::{Sabotage, Saboteur};
 
 use crate::engine::{Completion, Engine, PortId, Progress};
 use crate::group::Group;
