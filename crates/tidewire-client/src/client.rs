@@ -122,6 +122,20 @@ impl Client {
         })
     }
 
+    /// Unsubscribes from filters that no stream of this client stands for: those of a session that was kept.
+    /// [`Messages::unsubscribe`] gives up a stream.
+    ///
+    /// # Errors
+    /// That the server refused, or why there is no answer.
+    pub async fn unsubscribe(&self, filters: &[&str]) -> Result<(), SubscribeError> {
+        let (reply, answer) = oneshot::channel();
+        let filters = filters.iter().map(|filter| (*filter).into()).collect();
+        self.handle
+            .shared
+            .command(Command::UnsubscribeFilters { filters, reply });
+        answer.await.unwrap_or(Err(SubscribeError::Closed))
+    }
+
     /// Sends PINGREQ and waits for the answer: how long it took.
     ///
     /// # Errors

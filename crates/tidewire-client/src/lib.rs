@@ -24,7 +24,7 @@
 //!
 //! # Layers
 //! - [`protocol`]: the client's side of MQTT as a pure state machine, usable without anything else of this crate.
-//! - [`Outbox`]: where accepted messages wait; [`MemoryOutbox`] is the one that exists.
+//! - [`Outbox`]: where accepted messages wait: a [`MemoryOutbox`], or a [`DiskOutbox`], which survives the process.
 //! - The task behind the handles: transports, back-off, routing of messages to streams.
 //! - `blocking` (feature `blocking`): the same names for programs without an async runtime.
 //!
@@ -66,6 +66,7 @@ mod backoff;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
+mod disk_outbox;
 mod driver;
 mod event;
 mod listener;
@@ -87,6 +88,7 @@ mod will;
 
 pub use backoff::Backoff;
 pub use client::{Client, CloseReport, Events, Packets, SubscribeError};
+pub use disk_outbox::{DiskOutbox, DiskOutboxError, Durability, KeepQos0};
 pub use event::{ConnectError, DropReason, Event};
 pub use listener::{Authenticator, Listener};
 pub use messages::{Granted, Messages, Received};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tidewire_codec::{EncodeError, Properties, Property, Version, topic};
 use crate::backoff::Backoff;
 use crate::client::{Client, Events, Handle};
 use crate::driver::Driver;
+use crate::driver::proxy::Proxy;
 use crate::driver::transport::Manner;
 use crate::listener::{Authenticator, Listener};
 use crate::messages::{Messages, Queue};
@@ -44,6 +46,8 @@ impl fmt::Debug for Credentials {
 }
 
 type CredentialsFuture = Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send>>;
+type UrlFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+pub(crate) type UrlSigner = Box<dyn FnMut(String) -> UrlFuture + Send>;
 pub(crate) type CredentialsSource = Box<dyn FnMut() -> CredentialsFuture + Send>;
 
 /// What to do with messages of which nobody knows whether the server had them when it lost the session.
@@ -65,6 +69,7 @@ pub(crate) struct Options {
     pub(crate) on_session_lost: OnSessionLost,
     pub(crate) read_ahead_bytes: usize,
     pub(crate) credentials: Option<CredentialsSource>,
+    pub(crate) url_signer: Option<UrlSigner>,
     pub(crate) authenticator: Option<Box<dyn Authenticator>>,
     pub(crate) listener: Option<Box<dyn Listener>>,
     pub(crate) manner: Manner,
@@ -127,10 +132,13 @@ impl Builder {
                 // What a slow application may lag behind beyond its streams before the server has to wait.
                 read_ahead_bytes: 1024 * 1024,
                 credentials: None,
+                url_signer: None,
                 authenticator: None,
                 listener: None,
                 manner: Manner {
                     version: Version::V5,
+                    bind: None,
+                    proxy: None,
                     #[cfg(feature = "tls")]
                     tls: Tls::default(),
                     #[cfg(feature = "websocket")]
@@ -227,6 +235,43 @@ impl Builder {
         self
     }
 
+    /// Password or token without a user name (MQTT 5.0).
+    #[must_use]
+    pub fn password(mut self, password: impl AsRef<[u8]>) -> Self {
+        self.options.open.password = Some(password.as_ref().into());
+        self
+    }
+
+    /// The own address to connect from.
+    #[must_use]
+    pub fn bind(mut self, address: IpAddr) -> Self {
+        self.options.manner.bind = Some(address);
+        self
+    }
+
+    /// Connect through a proxy: `socks5h://[USER:PASSWORD@]HOST[:PORT]` or, with CONNECT,
+    /// `http://[USER:PASSWORD@]HOST[:PORT]`. The proxy looks the server's name up.
+    #[must_use]
+    pub fn proxy(mut self, url: &str) -> Self {
+        match Proxy::parse(url) {
+            Ok(proxy) => self.options.manner.proxy = Some(proxy),
+            Err(error) => self.servers.push(Err(error)),
+        }
+        self
+    }
+
+    /// Asks for the address before every attempt to connect: for WebSocket URLs whose signatures expire. It is given the
+    /// server's address and returns the one to use.
+    #[must_use]
+    pub fn sign_url_with<F, Fut>(mut self, mut signer: F) -> Self
+    where
+        F: FnMut(String) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<String, String>> + Send + 'static,
+    {
+        self.options.url_signer = Some(Box::new(move |url| Box::pin(signer(url))));
+        self
+    }
+
     /// Asks for the credentials before every attempt to connect: for tokens that expire.
     #[must_use]
     pub fn credentials_with<F, Fut>(mut self, mut source: F) -> Self
@@ -290,6 +335,16 @@ impl Builder {
     pub fn user_property(mut self, name: &str, value: &str) -> Self {
         self.v5_only.push("a user property");
         self.connect_property(Property::UserProperty(name, value));
+        self
+    }
+
+    /// Other properties in CONNECT (MQTT 5.0), those that have no method of their own.
+    #[must_use]
+    pub fn properties(mut self, properties: &Properties<'_>) -> Self {
+        self.v5_only.push("a property of CONNECT");
+        for property in properties.iter() {
+            self.connect_property(property);
+        }
         self
     }
 

@@ -48,6 +48,11 @@ pub trait Outbox: Send {
         self.len() == 0
     }
 
+    /// Why it takes nothing more, if it is broken: told to publishers in place of "full".
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+
     /// Gives up everything, in order.
     fn drain(&mut self) -> Vec<(Key, Publish)>;
 }
@@ -103,6 +108,45 @@ impl MemoryOutbox {
             next_key: 0,
             has_lifetimes: false,
         }
+    }
+
+    /// Puts a message back that an earlier process accepted; the limits are not asked.
+    pub(crate) fn restore(&mut self, key: Key, message: Publish, expires_at: Option<Time>) {
+        self.bytes = self.bytes.saturating_add(message.size());
+        self.has_lifetimes |= expires_at.is_some();
+        self.raise_next_key(key + 1);
+        let entry = Entry {
+            message,
+            expires_at,
+        };
+        self.waiting.insert(key, entry);
+    }
+
+    pub(crate) fn raise_next_key(&mut self, key: Key) {
+        self.next_key = self.next_key.max(key);
+    }
+
+    /// A key that no message has.
+    pub(crate) const fn take_key(&mut self) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        key
+    }
+
+    pub(crate) fn oldest_key(&self) -> Option<Key> {
+        let first = |entries: &BTreeMap<Key, Entry>| entries.keys().next().copied();
+        let oldest = [first(&self.waiting), first(&self.handed_out)];
+        oldest.into_iter().flatten().min()
+    }
+
+    pub(crate) const fn max_age(&self) -> Option<Duration> {
+        self.limits.max_age
+    }
+
+    /// A message that waits, and when it is void.
+    pub(crate) fn entry(&self, key: Key) -> Option<(&Publish, Option<Time>)> {
+        let entry = self.waiting.get(&key)?;
+        Some((&entry.message, entry.expires_at))
     }
 
     fn forget(&mut self, entry: Entry) -> Publish {

@@ -144,6 +144,8 @@ pub struct Rejected {
 pub enum Rejection {
     /// The outbox is full.
     Full,
+    /// The outbox's disk has failed: a restart is needed, and perhaps another disk.
+    Storage,
     /// The client is closed, or closing.
     Closed,
     /// The message cannot be published with this version of the protocol.
@@ -154,6 +156,9 @@ impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
             Rejection::Full => f.write_str("the outbox is full"),
+            Rejection::Storage => f.write_str(
+                "the outbox cannot be written any more; look at its disk and start the program again",
+            ),
             Rejection::Closed => f.write_str("the client is closed"),
             Rejection::Invalid(fault) => write!(f, "{fault}"),
         }

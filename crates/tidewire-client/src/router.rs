@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidewire_codec::{Qos, ReasonCode, SubscriptionOptions, topic};
+use tidewire_codec::{Properties, Qos, ReasonCode, SubscriptionOptions, topic};
 use tokio::sync::oneshot;
 
 use crate::SubscribeError;
@@ -27,6 +27,7 @@ pub(crate) struct Router {
 struct Route {
     id: RouteId,
     filters: Vec<(Box<str>, SubscriptionOptions)>,
+    properties: Properties<'static>,
     queue: Arc<Queue>,
     acknowledge: Acknowledge,
     standing: Standing,
@@ -87,6 +88,7 @@ impl Router {
         self.routes.push(Route {
             id,
             filters: subscription.filters,
+            properties: subscription.properties,
             queue,
             acknowledge: subscription.acknowledge,
             standing,
@@ -138,7 +140,7 @@ impl Router {
     }
 
     /// The next route whose SUBSCRIBE is to be sent.
-    pub(crate) fn next_wanted(&mut self) -> Option<(RouteId, Filters)> {
+    pub(crate) fn next_wanted(&mut self) -> Option<(RouteId, Filters, Properties<'static>)> {
         if !self.has_wanted {
             return None;
         }
@@ -148,7 +150,7 @@ impl Router {
             return None;
         };
         route.standing = Standing::Asked;
-        Some((route.id, route.filters.clone()))
+        Some((route.id, route.filters.clone(), route.properties.clone()))
     }
 
     /// Whether every subscription has been answered.
@@ -226,11 +228,14 @@ impl Router {
         message: Message,
         delivery: Option<Delivery>,
     ) {
-        let matched: Vec<&Route> = self
+        let mut matched: Vec<&Route> = self
             .routes
             .iter()
             .filter(|route| route.matches(&message.topic))
             .collect();
+        if matched.is_empty() {
+            matched.extend(self.routes.iter().filter(|route| route.filters.is_empty()));
+        }
         let mode = strictest(matched.iter().map(|route| route.acknowledge));
         let ack = match (delivery, mode) {
             (None, _) => Ack::None,

@@ -59,6 +59,10 @@ pub(crate) enum Command {
         route: RouteId,
         reply: oneshot::Sender<Result<(), crate::SubscribeError>>,
     },
+    UnsubscribeFilters {
+        filters: Vec<Box<str>>,
+        reply: oneshot::Sender<Result<(), crate::SubscribeError>>,
+    },
     StreamGone(RouteId),
     Ping(oneshot::Sender<Duration>),
     Raw(Packet<'static>),
@@ -209,6 +213,10 @@ impl Shared {
         cell: &Arc<ReceiptCell>,
     ) -> Result<(), Rejected> {
         let mut message = message;
+        if inbox.outbox.failure().is_some() {
+            let why = Rejection::Storage;
+            return Err(Rejected { message, why });
+        }
         loop {
             match inbox.on_full {
                 OnFull::Block | OnFull::Reject => {
@@ -283,6 +291,8 @@ impl Shared {
         inbox.is_connected = false;
         inbox.commands.clear();
         let left = inbox.outbox.drain();
+        // One on disk is free for the next client, however long handles of this one live.
+        inbox.outbox = Box::new(MemoryOutbox::new(OutboxLimits::default()));
         for (_, cell) in inbox.receipts.drain() {
             cell.settle(Err(DeliveryError::Closed));
         }

@@ -1,11 +1,12 @@
 //! What an application subscribes to, and how it wants it.
 
-use tidewire_codec::{Qos, RetainHandling, SubscriptionOptions};
+use tidewire_codec::{Properties, Qos, RetainHandling, SubscriptionOptions};
 
 /// One or more topic filters whose messages go into one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) filters: Vec<(Box<str>, SubscriptionOptions)>,
+    pub(crate) properties: Properties<'static>,
     pub(crate) capacity: usize,
     pub(crate) overflow: Overflow,
     pub(crate) acknowledge: Acknowledge,
@@ -44,11 +45,21 @@ impl Subscription {
     pub fn new(filter: &str) -> Self {
         Self {
             filters: vec![(filter.into(), SubscriptionOptions::default())],
+            properties: Properties::EMPTY,
             // A burst; with the default packet sizes of telemetry some tens of kilobytes.
             capacity: 256,
             overflow: Overflow::default(),
             acknowledge: Acknowledge::default(),
         }
+    }
+
+    /// What no other stream of the client is for: of a session that was kept, for instance. Only for
+    /// [`Builder::route`](crate::Builder::route); nothing is subscribed.
+    #[must_use]
+    pub fn rest() -> Self {
+        let mut rest = Self::new("");
+        rest.filters.clear();
+        rest
     }
 
     /// This filter, too, with the options that the last one had until then.
@@ -82,6 +93,13 @@ impl Subscription {
     #[must_use]
     pub fn retain_handling(self, handling: RetainHandling) -> Self {
         self.change(|options| options.retain_handling = handling)
+    }
+
+    /// A subscription identifier and user properties, of all filters together (MQTT 5.0).
+    #[must_use]
+    pub fn properties(mut self, properties: Properties<'static>) -> Self {
+        self.properties = properties;
+        self
     }
 
     /// Messages that the stream holds before `overflow` says what happens; 256 if not said otherwise.

@@ -79,6 +79,25 @@ impl ServerUrl {
     }
 }
 
+impl ServerUrl {
+    /// The whole address but for user and password.
+    pub(crate) fn with_path(&self) -> String {
+        if self.scheme == Scheme::Unix {
+            return self.to_string();
+        }
+        format!("{self}{}", self.path)
+    }
+}
+
+impl UrlError {
+    pub(crate) fn new(url: &str, why: &'static str) -> Self {
+        Self {
+            url: without_password(url).into(),
+            why,
+        }
+    }
+}
+
 impl FromStr for ServerUrl {
     type Err = UrlError;
 

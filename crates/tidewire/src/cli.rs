@@ -25,6 +25,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The whole command line, with `pub`, `sub` and `rr`, which read their flags themselves.
+pub(crate) fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command().subcommands(crate::mqtt::commands())
+}
+
 /// What the program does.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -65,8 +70,16 @@ pub(crate) enum Command {
     Passwd(Passwd),
     /// Print every configuration key with its type, range, default and meaning.
     ConfigReference(ConfigReference),
+    /// Load a broker, check every message, and compare brokers by their CPU per message.
+    Bench(tidewire_bench::cli::Cli),
     /// Print a completion script for a shell.
     Completions(Completions),
+    /// Write the manual: a page for the program and one for each command, into a folder.
+    Man {
+        /// The folder; it is made if it is not there.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// `tidewire serve`
@@ -377,10 +390,9 @@ pub(crate) struct Completions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

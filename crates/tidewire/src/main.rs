@@ -15,20 +15,30 @@ mod explain;
 mod gateway;
 mod logs;
 mod metrics;
+mod mqtt;
 mod passwd;
 mod serve;
 mod store;
 mod url;
 
 use check::Verdict;
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
 use cli::{Cli, Command};
 use exit::{Failure, Status};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
+    if let Some(code) = mqtt::run_if_called() {
+        return code;
+    }
+    let matches = cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let Command::Bench(bench) = cli.command {
+        return tidewire_bench::cli::execute(bench);
+    }
+    match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { status, message }) => {
             let _ = writeln!(std::io::stderr(), "tidewire: {}", message.trim_end());
@@ -69,17 +79,39 @@ fn run(command: &Command) -> Result<(), Failure> {
         #[cfg(unix)]
         Command::Gateway(gateway) => print(&gateway::run(gateway)?),
         Command::Passwd(passwd) => passwd::run(passwd),
+        Command::Man { dir } => {
+            clap_mangen::generate_to(cli::command(), dir_of(dir)?).map_err(|error| {
+                Failure::new(
+                    Status::Failed,
+                    format!(
+                        "the manual cannot be written into {}: {error}",
+                        dir.display()
+                    ),
+                )
+            })
+        }
+        // It has ended already: its exit codes are its own.
+        Command::Bench(_) => Ok(()),
         Command::Completions(completions) => {
             let mut script = Vec::new();
             clap_complete::generate(
                 completions.shell,
-                &mut Cli::command(),
+                &mut cli::command(),
                 "tidewire",
                 &mut script,
             );
             print(&String::from_utf8_lossy(&script))
         }
     }
+}
+
+fn dir_of(dir: &Path) -> Result<&Path, Failure> {
+    let made = std::fs::create_dir_all(dir);
+    made.map_err(|error| {
+        let text = format!("{} cannot be made: {error}", dir.display());
+        Failure::new(Status::Failed, text)
+    })?;
+    Ok(dir)
 }
 
 /// Writes to standard output; a reader who has seen enough (`| head`) is no failure.

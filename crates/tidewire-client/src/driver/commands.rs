@@ -48,6 +48,9 @@ impl Driver {
                 let filters = self.router.remove(route);
                 self.unsubscribe(filters, Some(reply));
             }
+            Command::UnsubscribeFilters { filters, reply } => {
+                self.unsubscribe(filters, Some(reply));
+            }
             Command::StreamGone(route) => {
                 let filters = self.router.remove(route);
                 if !self.outlives_connection() {
@@ -123,14 +126,14 @@ impl Driver {
     /// Sends the SUBSCRIBEs that are due.
     fn send_wanted(&mut self) {
         while self.machine.is_live() {
-            let Some((route, filters)) = self.router.next_wanted() else {
+            let Some((route, filters, properties)) = self.router.next_wanted() else {
                 return;
             };
             let now = self.now();
             let input = Input::Subscribe {
                 token: subscribe_token(route),
                 filters,
-                properties: tidewire_codec::Properties::EMPTY,
+                properties,
             };
             self.machine.handle(now, input);
         }

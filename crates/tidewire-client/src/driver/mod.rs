@@ -3,6 +3,7 @@
 mod commands;
 mod link;
 mod outputs;
+pub(crate) mod proxy;
 mod serve;
 pub(crate) mod transport;
 #[cfg(feature = "websocket")]
@@ -23,6 +24,7 @@ use crate::protocol::{Authentication, Cause, Connected, Machine, Open, PacketTra
 use crate::receipt::DeliveryError;
 use crate::router::Router;
 use crate::shared::{CloseRequest, Shared, Status};
+use crate::url::ServerUrl;
 
 /// Between looks for messages that have waited too long.
 const EXPIRY_CHECK_EVERY: Duration = Duration::from_millis(500);
@@ -119,6 +121,10 @@ impl Driver {
         let started = Instant::now();
         let url = self.options.servers.get(self.server).cloned()?;
         self.server = (self.server + 1) % self.options.servers.len();
+        let url = match self.signed(url).await? {
+            Ok(url) => url,
+            Err(error) => return Some(error),
+        };
         let mut open = match self.next_open().await? {
             Ok(open) => open,
             Err(error) => return Some(error),
@@ -138,6 +144,17 @@ impl Driver {
         let error = self.serve(link::Link::new(opened), open, &url).await;
         // A client that was told to end ends, whatever the connection's end was.
         Some(error)
+    }
+
+    /// The address as the application's signer wants it.
+    async fn signed(&mut self, url: ServerUrl) -> Option<Result<ServerUrl, ConnectError>> {
+        let Some(signer) = &mut self.options.url_signer else {
+            return Some(Ok(url));
+        };
+        let asked = signer(url.with_path());
+        let signed = self.beside(asked).await?;
+        let parsed = signed.and_then(|text| text.parse::<ServerUrl>().map_err(|e| e.to_string()));
+        Some(parsed.map_err(|text| ConnectError::Credentials(text.into())))
     }
 
     /// What the next connection is opened with.

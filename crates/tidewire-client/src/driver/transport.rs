@@ -1,14 +1,16 @@
 //! From a server's address to a stream of bytes.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tidewire_codec::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
+use super::proxy::Proxy;
 #[cfg(feature = "websocket")]
 use super::websocket::{self, WebSocket};
 use crate::event::ConnectError;
@@ -33,6 +35,9 @@ pub(crate) enum Transport {
 #[derive(Clone)]
 pub(crate) struct Manner {
     pub(crate) version: Version,
+    /// The own address to connect from.
+    pub(crate) bind: Option<IpAddr>,
+    pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Tls,
     #[cfg(feature = "websocket")]
@@ -40,14 +45,10 @@ pub(crate) struct Manner {
 }
 
 /// Opens the transport that the address names.
-#[cfg_attr(
-    not(any(feature = "tls", feature = "websocket")),
-    expect(unused_variables, reason = "plain sockets need nothing more")
-)]
 pub(crate) async fn open(url: ServerUrl, manner: Manner) -> Result<Transport, ConnectError> {
     let url = &url;
     match url.scheme {
-        Scheme::Tcp => Ok(Transport::Tcp(tcp(url).await?)),
+        Scheme::Tcp => Ok(Transport::Tcp(tcp(url, &manner).await?)),
         #[cfg(unix)]
         Scheme::Unix => {
             let opened = tokio::net::UnixStream::connect(&*url.host).await;
@@ -60,7 +61,7 @@ pub(crate) async fn open(url: ServerUrl, manner: Manner) -> Result<Transport, Co
         }
         #[cfg(feature = "websocket")]
         Scheme::WebSocket => {
-            let stream = framed(url, &manner, tcp(url).await?).await?;
+            let stream = framed(url, &manner, tcp(url, &manner).await?).await?;
             Ok(Transport::WebSocket(Box::new(stream)))
         }
         #[cfg(all(feature = "tls", feature = "websocket"))]
@@ -81,7 +82,7 @@ async fn encrypted(
     url: &ServerUrl,
     manner: &Manner,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
-    let opened = crate::tls::connect(&manner.tls, url, tcp(url).await?).await;
+    let opened = crate::tls::connect(&manner.tls, url, tcp(url, manner).await?).await;
     opened.map_err(|error| ConnectError::Tls {
         server: url.to_string().into(),
         text: error.to_string().into(),
@@ -99,8 +100,18 @@ async fn framed<S: AsyncRead + AsyncWrite + Unpin>(
         .map_err(|error| failed(url, error))
 }
 
+/// A connection to the server, or to the proxy that connects further.
+async fn tcp(url: &ServerUrl, manner: &Manner) -> Result<TcpStream, ConnectError> {
+    let Some(proxy) = &manner.proxy else {
+        return direct(url, manner.bind).await;
+    };
+    let stream = direct(&proxy.url, manner.bind).await?;
+    let asked = proxy.ask(stream, url).await;
+    asked.map_err(|error| failed(url, error))
+}
+
 /// All addresses of the name in turn.
-async fn tcp(url: &ServerUrl) -> Result<TcpStream, ConnectError> {
+async fn direct(url: &ServerUrl, bind: Option<IpAddr>) -> Result<TcpStream, ConnectError> {
     let found = tokio::net::lookup_host((&*url.host, url.port)).await;
     let addresses = found.map_err(|error| ConnectError::Lookup {
         server: url.to_string().into(),
@@ -108,7 +119,7 @@ async fn tcp(url: &ServerUrl) -> Result<TcpStream, ConnectError> {
     })?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        match TcpStream::connect(address).await {
+        match from(bind, address).await {
             Ok(stream) => {
                 // Acknowledgements and pings are small and must not wait for company.
                 let _ = stream.set_nodelay(true);
@@ -118,6 +129,19 @@ async fn tcp(url: &ServerUrl) -> Result<TcpStream, ConnectError> {
         }
     }
     Err(failed(url, last))
+}
+
+async fn from(bind: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(own) = bind else {
+        return TcpStream::connect(to).await;
+    };
+    let socket = if to.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.bind(SocketAddr::new(own, 0))?;
+    socket.connect(to).await
 }
 
 pub(crate) fn failed(url: &ServerUrl, error: io::Error) -> ConnectError {

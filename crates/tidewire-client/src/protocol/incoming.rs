@@ -104,6 +104,7 @@ impl Machine {
             qos: publish.qos,
             retain: publish.retain,
             dup: publish.dup,
+            packet_id: publish.packet_id,
             properties: publish.properties.into_owned(),
         };
         self.emit(Output::Message { message, delivery });

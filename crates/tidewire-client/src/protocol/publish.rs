@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidewire_codec::{
-    Carrier, DecodeError, EncodeError, Properties, Property, Qos, TopicError, Version, topic,
+    Carrier, DecodeError, EncodeError, PacketId, Properties, Property, Qos, TopicError, Version,
+    topic,
 };
 
 /// A message to publish. Cloning one shares topic and payload.
@@ -84,6 +85,19 @@ impl Publish {
     #[must_use]
     pub fn user_property(self, name: &str, value: &str) -> Self {
         self.property(Property::UserProperty(name, value))
+    }
+
+    /// With another payload.
+    #[must_use]
+    pub fn with_payload(mut self, payload: impl Into<Bytes>) -> Self {
+        self.payload = payload.into();
+        self
+    }
+
+    /// Further properties (MQTT 5.0).
+    #[must_use]
+    pub fn properties(self, properties: &Properties<'_>) -> Self {
+        properties.iter().fold(self, Self::property)
     }
 
     /// To another topic.
@@ -198,6 +212,8 @@ pub struct Message {
     pub retain: bool,
     /// The server sends it again; never at QoS 0.
     pub dup: bool,
+    /// The packet identifier that it came with; none at QoS 0.
+    pub packet_id: Option<PacketId>,
     /// Empty before MQTT 5.0.
     pub properties: Properties<'static>,
 }

@@ -246,7 +246,9 @@ impl MqttClient {
         let mut receipt = client
             .try_publish(message)
             .map_err(|rejected| match rejected.why {
-                tidewire_client::Rejection::Full => (code::NO_MEMORY, rejected.to_string()),
+                tidewire_client::Rejection::Full | tidewire_client::Rejection::Storage => {
+                    (code::NO_MEMORY, rejected.to_string())
+                }
                 tidewire_client::Rejection::Closed => (code::NO_CONNECTION, rejected.to_string()),
                 tidewire_client::Rejection::Invalid(_) => (code::INVALID, rejected.to_string()),
             })?;

@@ -9,6 +9,7 @@
 
 mod activation;
 mod agent;
+mod drop_in;
 mod libraries;
 mod mosquitto;
 mod storm;
