@@ -107,16 +107,17 @@ async fn run(url: Option<&str>, compression: &str, rounds: usize) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    let all = (rounds * SERIES) as u64;
     loop {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let status = state.status();
         let sent = status["uplinks"][0]["sent_points"]
             .as_u64()
             .unwrap_or_default();
-        if (url.is_none() && hub.buffered_points() == 0) || sent >= all {
+        let passed = status["counters"]["passed"].as_u64().unwrap_or(1);
+        let is_on_disk = hub.buffered_points() == 0;
+        if is_on_disk && (url.is_none() || sent >= passed) {
             let spent = cpu_us() - cpu;
-            let passed = status["counters"]["passed"].as_u64().unwrap_or(1) as f64;
+            let passed = passed as f64;
             let bytes = status["uplinks"][0]["sent_bytes"]
                 .as_f64()
                 .unwrap_or_default();
