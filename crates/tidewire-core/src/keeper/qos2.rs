@@ -107,11 +107,19 @@ impl Core {
         let Some((name, durability)) = self.kept_name(key) else {
             return false;
         };
-        let ops = vec![StoreOp::Bind {
+        // What the identifier said before is needed until the cursor says it.
+        let cursors = self.sessions.get(key).and_then(|s| s.cursors.as_ref());
+        let is_needed = cursors.is_some_and(|cursors| cursors.completed.contains(&id));
+        let mut ops = if is_needed {
+            self.cursor_ops(key)
+        } else {
+            Vec::new()
+        };
+        ops.push(StoreOp::Bind {
             packet_id: id,
             at,
             received: false,
-        }];
+        });
         self.write_session(name, durability, ops, Pending::Bind { session: key, id });
         true
     }
