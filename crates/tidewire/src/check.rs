@@ -23,7 +23,7 @@ pub(crate) enum Verdict {
 /// Runs the command.
 pub(crate) fn run(check: &CheckConfig) -> Verdict {
     match (Config::load(&check.file), check.json) {
-        (Ok(config), false) => match crate::serve::access::handlers(&config) {
+        (Ok(config), false) => match loadable(&config) {
             Ok(_) => Verdict::Right(describe(&check.file.display().to_string(), &config)),
             Err(failure) => Verdict::Wrong {
                 failure,
@@ -36,6 +36,12 @@ pub(crate) fn run(check: &CheckConfig) -> Verdict {
             report: json.then(|| format!("{}\n", report(&Config::default(), &found))),
         },
     }
+}
+
+/// Loads all that a start would load.
+fn loadable(config: &Config) -> Result<(), Failure> {
+    crate::serve::access::handlers(config)?;
+    crate::serve::handlers::Handlers::prepare(config).map(drop)
 }
 
 /// The failure of whoever needs a file that has mistakes: one line in all, then every mistake on lines of its own.

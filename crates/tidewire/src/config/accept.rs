@@ -25,7 +25,10 @@ pub(super) fn check(key: &Key, value: &DeValue<'_>) -> Result<Value, Problem> {
         (Kind::Paths, DeValue::String(text)) => {
             bounded_text(key, text, 4096).map(|path| Value::Texts(vec![path.into_text()]))
         }
-        (Kind::Paths | Kind::Texts, DeValue::Array(items)) => {
+        (Kind::Names, DeValue::String(text)) => {
+            bounded_text(key, text, 64).map(|name| Value::Texts(vec![name.into_text()]))
+        }
+        (Kind::Paths | Kind::Names | Kind::Texts, DeValue::Array(items)) => {
             texts(key, items.iter().map(Spanned::get_ref)).map(Value::Texts)
         }
         (Kind::Ranges, DeValue::Array(items)) => {

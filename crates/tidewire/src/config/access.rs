@@ -142,6 +142,7 @@ impl Config {
     /// Whether this listener's clients can prove who they are.
     pub(crate) fn authenticates(&self, listener: &Listener) -> bool {
         listener.authenticate && (self.checks_passwords() || self.identifies(listener))
+            || self.handlers_authenticate(listener)
     }
 
     /// Whether somebody checks what clients give as password: a file, or the key of tokens.

@@ -1,7 +1,7 @@
 //! What the table says about a key.
 
 use super::value::Value;
-use super::{Config, Listener};
+use super::{Config, Handler, Listener};
 
 /// One configuration key: everything that parser, help and reference need to know of it.
 pub(crate) struct Key {
@@ -27,6 +27,7 @@ impl Key {
         match self.access {
             Access::Broker { get, .. } => get(&Config::default()),
             Access::Listener { get, .. } => get(&Listener::default()),
+            Access::Handler { get, .. } => get(&Handler::default()),
         }
     }
 }
@@ -42,6 +43,8 @@ pub(crate) enum Section {
     Auth,
     /// `[acl]`
     Acl,
+    /// `[[handler]]`
+    Handler,
     /// `[limits]`
     Limits,
     /// `[log]`
@@ -52,11 +55,12 @@ pub(crate) enum Section {
 
 impl Section {
     /// All of them, in the order of the reference.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Listener,
         Self::Broker,
         Self::Auth,
         Self::Acl,
+        Self::Handler,
         Self::Limits,
         Self::Log,
         Self::Metrics,
@@ -69,6 +73,7 @@ impl Section {
             Self::Listener => "listener",
             Self::Auth => "auth",
             Self::Acl => "acl",
+            Self::Handler => "handler",
             Self::Limits => "limits",
             Self::Log => "log",
             Self::Metrics => "metrics",
@@ -82,6 +87,7 @@ impl Section {
             Self::Listener => "[[listener]]",
             Self::Auth => "[auth]",
             Self::Acl => "[acl]",
+            Self::Handler => "[[handler]]",
             Self::Limits => "[limits]",
             Self::Log => "[log]",
             Self::Metrics => "[metrics]",
@@ -99,6 +105,10 @@ impl Section {
             Self::Auth => "Who may come in. Without it, nobody is asked for a password.",
             Self::Acl => {
                 "Who may publish and subscribe where. Without it, whoever comes in may do everything."
+            }
+            Self::Handler => {
+                "Scripts and servers that decide about what clients do, and hear of it; one table for each. `lua` names a script, `url` a server. \
+                 `tidewire check-config` loads the scripts, too."
             }
             Self::Limits => {
                 "Bounds of everything that a client can make the broker hold or do. The defaults serve ordinary fleets; \
@@ -139,6 +149,8 @@ pub(crate) enum Kind {
     Path,
     /// A path, or a list of them.
     Paths,
+    /// A name, or a list of them.
+    Names,
     /// A list of texts, at least one.
     Texts,
     /// A list of address ranges, at least one.
@@ -160,6 +172,7 @@ impl Kind {
             Self::Address => "an address such as \"127.0.0.1:9464\"",
             Self::Path => "a path",
             Self::Paths => "a path or a list of paths",
+            Self::Names => "a name or a list of names",
             Self::Texts => "a list of texts",
             Self::Ranges => "a list of address ranges",
             Self::LogFilter => "a log filter",
@@ -185,6 +198,13 @@ pub(crate) enum Access {
         get: fn(&Config) -> Value,
         /// Writes a checked value.
         set: fn(&mut Config, Value),
+    },
+    /// A setting of one handler.
+    Handler {
+        /// Reads it.
+        get: fn(&Handler) -> Value,
+        /// Writes a checked value.
+        set: fn(&mut Handler, Value),
     },
     /// A setting of one listener.
     Listener {

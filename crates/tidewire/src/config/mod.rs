@@ -6,6 +6,7 @@
 mod accept;
 mod access;
 mod diagnostic;
+mod handlers;
 mod key;
 mod limits;
 mod listeners;
@@ -28,6 +29,7 @@ use tidewire_net::{ListenUrl, TcpOptions};
 
 pub(crate) use access::AclPreset;
 pub(crate) use diagnostic::Diagnostic;
+pub(crate) use handlers::Handler;
 pub(crate) use read::read;
 
 /// All settings of a broker, after defaults, file and flags.
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) acl_file: Option<PathBuf>,
     /// Access rules that come with the program.
     pub(crate) acl_preset: AclPreset,
+    /// Scripts and servers that handle events.
+    pub(crate) handlers: Vec<Handler>,
     /// Bounds of everything that a peer can feed.
     pub(crate) limits: Limits,
     /// Where clients connect; at least one.
@@ -87,6 +91,7 @@ impl Default for Config {
             tokens: token::Tokens::default(),
             acl_file: None,
             acl_preset: AclPreset::None,
+            handlers: Vec::new(),
             limits: Limits::default(),
             listeners: vec![Listener::default()],
         }

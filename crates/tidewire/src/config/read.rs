@@ -4,7 +4,7 @@ use super::accept::{Problem, check};
 use super::diagnostic::{Diagnostic, Position};
 use super::key::{Access, Key, Kind, Section};
 use super::value::Value;
-use super::{Config, Listener, suggest, table, ways};
+use super::{Config, Handler, Listener, suggest, table, ways};
 use std::ops::Range;
 use tidewire_broker::handlers::CertificatePassword;
 use tidewire_net::ClientCertificate;
@@ -18,6 +18,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Config, Vec<Diagnostic>> {
         text,
         found: Vec::new(),
         urls: Vec::new(),
+        spans: Vec::new(),
     };
     // A line that is not TOML leaves a value that is no value: its first message is enough.
     let mut broken = Vec::new();
@@ -47,6 +48,8 @@ struct Reader<'a> {
     found: Vec<Diagnostic>,
     /// Where the `url` of each listener stands.
     urls: Vec<Option<Range<usize>>>,
+    /// Where each handler stands.
+    spans: Vec<Range<usize>>,
 }
 
 impl Reader<'_> {
@@ -81,6 +84,8 @@ impl Reader<'_> {
             };
             if section == Section::Listener {
                 self.listeners(&mut config, name.span(), value.get_ref());
+            } else if section == Section::Handler {
+                self.handlers(&mut config, &name.span(), value.get_ref());
             } else if let DeValue::Table(table) = value.get_ref() {
                 self.table(section, table, |key, value| {
                     if let Access::Broker { set, .. } = key.access {
@@ -98,7 +103,81 @@ impl Reader<'_> {
             }
         }
         self.access(&config);
+        self.handled(&config);
         config
+    }
+
+    fn handlers(&mut self, config: &mut Config, header: &Range<usize>, value: &DeValue<'_>) {
+        let DeValue::Array(items) = value else {
+            let help = "there may be several handlers: write [[handler]] with two brackets";
+            self.report(
+                header,
+                "`handler` is a list of tables",
+                Some(help.to_owned()),
+            );
+            return;
+        };
+        for item in items.iter() {
+            let DeValue::Table(table) = item.get_ref() else {
+                let help = "write [[handler]] on a line of its own, and the keys below it";
+                self.report(&item.span(), "a handler is a table", Some(help.to_owned()));
+                continue;
+            };
+            let mut handler = Handler::default();
+            self.table(Section::Handler, table, |key, value| {
+                if let Access::Handler { set, .. } = key.access {
+                    set(&mut handler, value);
+                }
+            });
+            if let Some((message, help)) = handler.fault() {
+                self.report(&item.span(), message, Some(help));
+            }
+            self.spans.push(item.span());
+            config.handlers.push(handler);
+        }
+    }
+
+    /// What is right or wrong with handlers only together with others.
+    fn handled(&mut self, config: &Config) {
+        let spans = std::mem::take(&mut self.spans);
+        for (at, (handler, span)) in config.handlers.iter().zip(spans).enumerate() {
+            let title = handler.title();
+            if config.handlers[..at]
+                .iter()
+                .any(|other| other.title() == title)
+            {
+                let help = "give each handler a `name` of its own".to_owned();
+                self.report(
+                    &span,
+                    format!("two handlers are called \"{title}\""),
+                    Some(help),
+                );
+            }
+            for name in &handler.listeners {
+                let names = || {
+                    config
+                        .listeners
+                        .iter()
+                        .map(|listener| listener.name.as_str())
+                };
+                if !names().any(|known| known == name) {
+                    let help = match suggest::closest(name, names()) {
+                        Some(meant) => format!("did you mean \"{meant}\"?"),
+                        None => {
+                            format!(
+                                "the listeners are {}",
+                                suggest::quoted(&names().collect::<Vec<_>>())
+                            )
+                        }
+                    };
+                    self.report(
+                        &span,
+                        format!("there is no listener \"{name}\""),
+                        Some(help),
+                    );
+                }
+            }
+        }
     }
 
     /// What is right or wrong only together with other tables.

@@ -65,8 +65,8 @@ fn facts(key: &Key) -> String {
         Kind::Text { max_bytes } => format!("text of at most {max_bytes} bytes"),
         other => other.noun().to_owned(),
     };
-    let default = match (key.name, key.default_value()) {
-        ("url", _) => "none, the key is required".to_owned(),
+    let default = match (is_required(key), key.default_value()) {
+        (true, _) => "none, the key is required".to_owned(),
         (_, super::value::Value::Unset) => "unset".to_owned(),
         (_, value) => format!("`{value}`"),
     };
@@ -75,6 +75,10 @@ fn facts(key: &Key) -> String {
         Reload::Restart => "restart",
     };
     format!("Takes: {takes}. Default: {default}. Changes with: {change}.")
+}
+
+fn is_required(key: &Key) -> bool {
+    key.section == Section::Listener && key.name == "url"
 }
 
 fn code(words: &[&str]) -> String {
@@ -96,6 +100,7 @@ fn describe(key: &Key) -> Json {
         Kind::Address => ("address", None, None),
         Kind::Path => ("path", None, None),
         Kind::Paths => ("paths", None, None),
+        Kind::Names => ("names", None, None),
         Kind::Texts => ("texts", None, None),
         Kind::Ranges => ("ranges", None, None),
         Kind::LogFilter => ("log_filter", None, None),
@@ -108,7 +113,7 @@ fn describe(key: &Key) -> Json {
         "range": range,
         "words": words,
         "default": key.default_value().to_json(),
-        "required": key.name == "url",
+        "required": is_required(key),
         "reload": key.reload == Reload::OnSighup,
         "doc": key.doc,
     })

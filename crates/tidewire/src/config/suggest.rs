@@ -101,6 +101,7 @@ pub(super) fn example(name: &str, kind: Kind) -> String {
         Kind::Text { .. } => format!("write `{name} = \"...\"`"),
         Kind::Path => format!("write `{name} = \"/some/path\"`"),
         Kind::Paths => format!("write `{name} = \"/some/path\"`, or a list of paths"),
+        Kind::Names => format!("write `{name} = \"mqtt\"`, or a list of names"),
         Kind::Texts => format!("write `{name} = [\"...\"]`"),
         Kind::Ranges => format!("write `{name} = [\"10.0.0.0/8\"]`"),
         Kind::Url => format!("write `{name} = \"tcp://127.0.0.1:1883\"`"),

@@ -2,7 +2,7 @@
 
 use super::key::{Access, Key, Kind, Reload, Section};
 use super::value::Value;
-use super::{LogFormat, access, limits, listeners, storage, tcp, token, ways};
+use super::{LogFormat, access, handlers, limits, listeners, storage, tcp, token, ways};
 use std::path::PathBuf;
 use tidewire_core::SharedStrategy;
 
@@ -25,6 +25,7 @@ pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(access::KEYS)
         .chain(token::KEYS)
         .chain(storage::KEYS)
+        .chain(handlers::KEYS)
         .chain(KEYS)
         .chain(limits::KEYS)
 }

@@ -107,6 +107,18 @@ fn for_those(
     ))
 }
 
+/// The registration for the listeners with these names, or for all if there are none.
+#[cfg(feature = "handlers")]
+pub(super) fn for_names(registration: Registration, names: &[String]) -> Registration {
+    let mut names = names.iter();
+    match names.next() {
+        None => registration,
+        Some(first) => names.fold(registration.listener(first), |registration, name| {
+            registration.listener(name)
+        }),
+    }
+}
+
 pub(super) fn faulty(table: &str, path: &Path, error: &dyn Display) -> Failure {
     Failure::new(
         Status::Usage,

@@ -2,6 +2,7 @@
 
 use super::access;
 use super::activation::Activation;
+use super::handlers::Handlers;
 use crate::config::{Config, Listener, tcp};
 use crate::control::protocol::{
     Answer, Body, Client, Clients, Opened, Operation, Status as Report,
@@ -20,7 +21,11 @@ use tidewire_codec::topic;
 use tidewire_core::SessionRow;
 
 /// Starts the broker library.
-pub(super) fn start(config: &Config, data_dir: Option<&Path>) -> Result<Broker, Failure> {
+pub(super) fn start(
+    config: &Config,
+    data_dir: Option<&Path>,
+    handlers: &Handlers,
+) -> Result<Broker, Failure> {
     let mut listeners: Vec<ListenerSettings> = config
         .listeners
         .iter()
@@ -42,6 +47,7 @@ pub(super) fn start(config: &Config, data_dir: Option<&Path>) -> Result<Broker, 
     let builder = access::handlers(config)?
         .into_iter()
         .fold(builder, tidewire_broker::BrokerBuilder::register);
+    let builder = handlers.register(builder);
     builder.start().map_err(|error| failure(&error))
 }
 

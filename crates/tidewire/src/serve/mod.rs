@@ -4,6 +4,11 @@ pub(crate) mod access;
 mod activation;
 mod banner;
 mod engine;
+#[cfg(feature = "handlers")]
+pub(crate) mod handlers;
+#[cfg(not(feature = "handlers"))]
+#[path = "no_handlers.rs"]
+pub(crate) mod handlers;
 mod pid_file;
 mod ready;
 mod reload;
@@ -20,6 +25,7 @@ use crate::data_dir::DataDir;
 use crate::exit::{Failure, Status};
 use crate::logs::{self, FilterSwitch};
 use crate::metrics::{Exposition, MetricsServer};
+use handlers::Handlers;
 use pid_file::PidFile;
 use ready::ReadyFile;
 use signals::{Event, Events};
@@ -48,6 +54,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
 /// Everything that is open while the broker runs. Fields are dropped in this order: the lock goes last.
 struct Running {
     handle: BrokerHandle,
+    handlers: Handlers,
     facts: Facts,
     _watch: Option<Watch>,
     _control: Option<ControlServer>,
@@ -71,7 +78,9 @@ impl Running {
             Storage::Folder(path) => Some(DataDir::open(path)?),
         };
         let metrics = plan.config.metrics_listen.map(open_metrics).transpose()?;
-        let broker = engine::start(&plan.config, data_dir.as_ref().map(DataDir::path))?;
+        let handlers = Handlers::prepare(&plan.config)?;
+        let folder = data_dir.as_ref().map(DataDir::path);
+        let broker = engine::start(&plan.config, folder, &handlers)?;
         let facts = Facts {
             listeners: engine::opened(&plan.config, &broker),
             metrics: metrics.as_ref().map(MetricsServer::address),
@@ -104,6 +113,7 @@ impl Running {
         watch(broker, events)?;
         Ok(Self {
             handle,
+            handlers,
             facts,
             _watch: plan
                 .config
@@ -190,8 +200,10 @@ fn until_stopped(
     let mut stopping = false;
     while let Some(event) = events.next() {
         match event {
-            Event::Reload => reload::all(plan, logs, &running.handle),
-            Event::Changed(files) => reload::changed(&plan.config, &running.handle, &files),
+            Event::Reload => reload::all(plan, logs, &running.handle, &running.handlers),
+            Event::Changed(files) => {
+                reload::changed(&plan.config, &running.handle, &running.handlers, &files);
+            }
             Event::Stop(signal) if stopping => {
                 tracing::warn!(signal, "second signal: stopping at once");
                 return Err(Failure::new(
@@ -209,6 +221,7 @@ fn until_stopped(
                 stop(running, &plan.config, events)?;
             }
             Event::Stopped => {
+                running.handlers.finish();
                 tracing::info!("stopped");
                 return Ok(());
             }

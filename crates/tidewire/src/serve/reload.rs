@@ -1,6 +1,7 @@
 //! What a running broker takes over: at SIGHUP everything, by itself what has changed.
 
 use super::access;
+use super::handlers::{self, Handlers};
 use super::startup::Plan;
 use crate::config::{Config, Listener};
 use crate::logs::FilterSwitch;
@@ -11,18 +12,23 @@ use tidewire_broker::{BrokerHandle, CertificateReload, PagesReload};
 const WATCHED_PAGES_MAX: usize = 1000;
 
 /// SIGHUP.
-pub(super) fn all(plan: &Plan, logs: &FilterSwitch, handle: &BrokerHandle) {
+pub(super) fn all(plan: &Plan, logs: &FilterSwitch, handle: &BrokerHandle, handlers: &Handlers) {
     configuration(plan, logs);
     certificates("SIGHUP", handle.reload_certificates());
     pages("SIGHUP", handle);
     access::reload("SIGHUP", &plan.config, handle);
+    handlers.reload("SIGHUP", handle, None);
 }
 
 /// The files that may change while the broker runs.
 pub(super) fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listeners.iter().flat_map(certificate_files);
     let access = access::files(config);
-    let mut files: Vec<PathBuf> = listeners.chain(access).map(Path::to_owned).collect();
+    let mut files: Vec<PathBuf> = listeners
+        .chain(access)
+        .chain(handlers::files(config))
+        .map(Path::to_owned)
+        .collect();
     files.extend(page_folders(config).flat_map(contents));
     files.sort_unstable();
     files.dedup();
@@ -30,7 +36,13 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Some of these files have changed.
-pub(super) fn changed(config: &Config, handle: &BrokerHandle, changed: &[PathBuf]) {
+pub(super) fn changed(
+    config: &Config,
+    handle: &BrokerHandle,
+    handlers: &Handlers,
+    changed: &[PathBuf],
+) {
+    handlers.reload("changed", handle, Some(changed));
     let is_changed = |file: &Path| changed.iter().any(|other| other == file);
     let concerned: Vec<&str> = config
         .listeners
