@@ -4,7 +4,9 @@ use super::properties::with_changes;
 use super::question::Question;
 use super::view::View;
 use std::borrow::Cow;
-use tidewire_codec::{Connect, Properties, Publish, ReasonCode, Subscribe, Unsubscribe};
+use tidewire_codec::{
+    Connect, PacketType, Properties, Publish, ReasonCode, Sender, Subscribe, Unsubscribe,
+};
 use tidewire_handler::{
     Authenticate, Authentication, AuthenticationStep, AuthorizePublish, AuthorizeSubscribe,
     BeforeConnect, Codes, Deliver, Delivery, Denial, Publication, Verdict,
@@ -38,6 +40,8 @@ pub(crate) trait Say: Question {
     const KEYS: &'static [&'static str];
     /// What a plain "no" means.
     const DENIAL: ReasonCode = ReasonCode::NotAuthorized;
+    /// The packet that tells a client of a denial.
+    const TOLD_BY: Option<PacketType> = None;
 
     /// What a plain "yes" means; `None` = nothing in particular, the next handler is asked.
     fn yes(&self) -> Option<Self::Answer> {
@@ -60,6 +64,7 @@ pub(crate) trait Say: Question {
             View::Flag(true) => Ok(self.yes().map_or(Verdict::Continue, Verdict::Answer)),
             View::Flag(false) => {
                 let reason = said.code.map_or(Ok(Self::DENIAL), reason_code)?;
+                carried_by(reason, Self::TOLD_BY)?;
                 let text = said.text.as_deref().map(Into::into);
                 Ok(Verdict::Deny(Denial { reason, text }))
             }
@@ -88,6 +93,7 @@ pub(crate) trait Say: Question {
             return Ok(Verdict::Close(denial(reason)));
         }
         if let Some(reason) = said.refusal("deny", Self::DENIAL)? {
+            carried_by(reason, Self::TOLD_BY)?;
             return Ok(Verdict::Deny(denial(reason)));
         }
         let answer = self.answer(said)?;
@@ -243,6 +249,16 @@ fn reason_code(code: i64) -> Result<ReasonCode, String> {
         .ok_or_else(|| format!("{code} is no reason code of MQTT 5.0"))
 }
 
+/// A code that the packet cannot carry would be told as another one: better to say so.
+fn carried_by(reason: ReasonCode, packet: Option<PacketType>) -> Result<(), String> {
+    match packet {
+        Some(packet) if !reason.allowed_from(packet, Sender::Server) => {
+            Err(format!("{packet} has no reason code {reason}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Say for BeforeConnect {
     const KEYS: &'static [&'static str] = &[];
 
@@ -253,6 +269,7 @@ impl Say for BeforeConnect {
 
 impl Say for Connect<'_> {
     const KEYS: &'static [&'static str] = &["properties"];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::ConnAck);
 
     fn answer(&self, said: &Table<'_>) -> Result<Option<Properties<'static>>, String> {
         said.properties(&Properties::EMPTY)
@@ -262,6 +279,7 @@ impl Say for Connect<'_> {
 /// `true` lets a client in under the user name that it gave.
 impl Say for Authenticate<'_> {
     const KEYS: &'static [&'static str] = &["principal", "data", "challenge", "valid_secs"];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::ConnAck);
     const DENIAL: ReasonCode = ReasonCode::BadUserNameOrPassword;
 
     fn yes(&self) -> Option<Authentication> {
@@ -309,6 +327,7 @@ fn authentication(said: &Table<'_>) -> Result<Option<Authentication>, String> {
 
 impl Say for AuthorizePublish<'_> {
     const KEYS: &'static [&'static str] = &[];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::PubAck);
 
     fn answer(&self, _: &Table<'_>) -> Result<Option<()>, String> {
         Ok(None)
@@ -317,6 +336,7 @@ impl Say for AuthorizePublish<'_> {
 
 impl Say for AuthorizeSubscribe<'_> {
     const KEYS: &'static [&'static str] = &[];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::SubAck);
 
     fn answer(&self, _: &Table<'_>) -> Result<Option<()>, String> {
         Ok(None)
@@ -326,6 +346,7 @@ impl Say for AuthorizeSubscribe<'_> {
 impl Say for Publish<'_> {
     const KEYS: &'static [&'static str] =
         &["topic", "payload", "retain", "properties", "acknowledge"];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::PubAck);
 
     fn answer(&self, said: &Table<'_>) -> Result<Option<Publication>, String> {
         match said.refusal("acknowledge", ReasonCode::Success)? {
@@ -337,6 +358,7 @@ impl Say for Publish<'_> {
 
 impl Say for Subscribe<'_> {
     const KEYS: &'static [&'static str] = &["codes", "properties"];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::SubAck);
 
     fn answer(&self, said: &Table<'_>) -> Result<Option<Codes>, String> {
         said.codes(self.filters.len())
@@ -345,6 +367,7 @@ impl Say for Subscribe<'_> {
 
 impl Say for Unsubscribe<'_> {
     const KEYS: &'static [&'static str] = &["codes", "properties"];
+    const TOLD_BY: Option<PacketType> = Some(PacketType::UnsubAck);
 
     fn answer(&self, said: &Table<'_>) -> Result<Option<Codes>, String> {
         said.codes(self.filters.len())
