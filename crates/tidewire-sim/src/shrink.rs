@@ -4,7 +4,7 @@ use crate::failure::Oracle;
 use crate::script::Script;
 
 /// Lives that are tried at most.
-const TRIES: usize = 150;
+const TRIES: usize = 80;
 
 /// Leaves out acts as long as the same oracle objects.
 pub(crate) fn shrink(

@@ -48,7 +48,7 @@ impl Place {
             OpenError::Locked => Failure::new(
                 Status::DataDir,
                 format!(
-                    "the store in {shown} is in use by a running broker\n  help: stop it first; `check`, `stats` and `backup` also work beside it"
+                    "the store in {shown} is in use by a running broker\n  help: stop it first; `check` also works beside it"
                 ),
             ),
             OpenError::Version { .. } => Failure::new(Status::DataDir, format!("{shown}: {error}")),
