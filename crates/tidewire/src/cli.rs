@@ -149,8 +149,40 @@ pub(crate) enum Operation {
         /// The client identifier.
         client_id: String,
     },
+    /// Keep an address, a user name or a client identifier out. Connections that are open stay; the list is gone with the process.
+    Ban {
+        /// Whom.
+        #[command(flatten)]
+        who: BanWho,
+        /// For how many seconds; without it, until `unban`.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3_153_600_000))]
+        secs: Option<u64>,
+    },
+    /// Let somebody in again.
+    Unban {
+        /// Whom.
+        #[command(flatten)]
+        who: BanWho,
+    },
+    /// Who is kept out, and for how long.
+    Bans,
     /// List, search, delete, export and import retained messages.
     Retained(Retained),
+}
+
+/// Who is kept out.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct BanWho {
+    /// Everybody from this address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// Everybody with this user name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Everybody with this client identifier.
+    #[arg(long, value_name = "ID")]
+    pub(crate) client: Option<String>,
 }
 
 /// `tidewire cert`

@@ -850,6 +850,31 @@ fn a_key_of_tokens_with_a_fault_starts_nothing_and_says_why() {
 }
 
 #[test]
+fn who_guesses_passwords_is_slowed_down_and_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("users"), RECORDS).expect("written");
+    passwd(folder.path(), &["-b", "users", "bob", "secret"], "");
+    let broker = broker(
+        folder.path(),
+        "[auth]\npassword_file = \"users\"\nmax_login_failures = 3\nlogin_ban_secs = 3600\n",
+    );
+    let publish = |user: &str, password: &str| {
+        let mut command = mosquitto("mosquitto_pub", &broker);
+        command.args(["-V", "5", "-m", "x", "-t", "t", "-u", user, "-P", password]);
+        command.output().expect("it runs").status.success()
+    };
+    // Failures are counted after the fact, so it may take one more than three.
+    let guesses = (0..100).take_while(|number| {
+        assert!(!publish("alice", &format!("guess {number}")));
+        !broker.log().contains("too many failed logins")
+    });
+    assert!((3..100).contains(&guesses.count()));
+    // The right one is not looked at any more.
+    assert!(!publish("alice", "secret"));
+    assert!(publish("bob", "secret"));
+}
+
+#[test]
 fn help_of_passwd_names_every_flag() {
     let help = run(&["passwd", "--help"]).stdout;
     for flag in ["-c", "-b", "-D", "-U", "-H"] {

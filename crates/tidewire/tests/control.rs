@@ -144,3 +144,73 @@ fn socket_answers_its_owner_alone_and_in_lines_of_json() {
     let answer: Json = serde_json::from_str(&line).expect("JSON");
     assert_eq!(answer["status"]["version"], env!("CARGO_PKG_VERSION"));
 }
+
+/// What becomes of a CONNECT of MQTT 5.0 with this client id: the reason code, or `None` if the connection ends before one.
+fn connects(broker: &TestBroker, client_id: &str) -> Option<u8> {
+    let mut stream = broker.connect();
+    let length = u8::try_from(client_id.len()).expect("short");
+    let head = [
+        0x10,
+        13 + length,
+        0,
+        4,
+        b'M',
+        b'Q',
+        b'T',
+        b'T',
+        5,
+        2,
+        0,
+        0,
+        0,
+        0,
+        length,
+    ];
+    // The broker may have closed the connection already.
+    let _ = stream.write_all(&[&head[..], client_id.as_bytes()].concat());
+    let (_, body) = read_packet(&mut stream)?;
+    body.get(1).copied()
+}
+
+#[test]
+fn who_is_banned_stays_out_until_let_in_again() {
+    let (broker, folder) = broker();
+    let open = admitted_v5(&broker, "here-before");
+    assert_eq!(ctl(&folder, &["bans"]).stdout, "nobody is banned\n");
+    assert_eq!(
+        ctl(&folder, &["ban", "--client", "rogue", "--secs", "3600"]).stdout,
+        "done: client \"rogue\"\n"
+    );
+    assert_eq!(connects(&broker, "rogue"), Some(0x8A));
+    broker.wait_for_log("this client identifier is banned");
+    assert_eq!(connects(&broker, "other"), Some(0));
+    assert_eq!(
+        ctl(&folder, &["ban", "--address", "127.0.0.1"]).code,
+        Some(0)
+    );
+    assert_eq!(connects(&broker, "other"), None);
+    broker.wait_for_log("this address is banned");
+    let listed = ctl(&folder, &["bans", "--json"]).stdout;
+    let listed: Json = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["bans"][0]["who"]["address"], "127.0.0.1");
+    assert_eq!(listed["bans"][0]["secs"], Json::Null);
+    assert_eq!(listed["bans"][1]["who"]["client"], "rogue");
+    assert!(
+        listed["bans"][1]["secs"]
+            .as_u64()
+            .is_some_and(|secs| secs <= 3600)
+    );
+    assert_eq!(
+        ctl(&folder, &["unban", "--address", "127.0.0.1"]).code,
+        Some(0)
+    );
+    assert_eq!(connects(&broker, "other"), Some(0));
+    let twice = ctl(&folder, &["unban", "--address", "127.0.0.1"]);
+    assert_eq!(twice.code, Some(1));
+    assert!(
+        twice.stderr.contains("address 127.0.0.1 is not banned"),
+        "{twice:?}"
+    );
+    assert_eq!(ctl(&folder, &["ban"]).code, Some(2), "nobody is named");
+    drop(open);
+}

@@ -1,6 +1,7 @@
 //! Handlers that come with the broker: ordinary ones, each in a file of its own, on the same contract as yours.
 //!
 //! - [`PasswordFile`]: user names and passwords, in mosquitto's file format. [`PasswordRecord`] is one line of it.
+//! - [`Bans`]: who may not come in for a while.
 //! - [`ClientCertificate`]: the name in a TLS certificate.
 //! - `TokenAuthenticator` (feature `jwt`): JSON Web Tokens, with rules in them if so wished.
 //! - [`AclRules`]: who may publish and subscribe where, from mosquitto's ACL files or a preset. [`TomlRules`]: the same from TOML, with
@@ -8,6 +9,7 @@
 //! - `LuaHandler` (feature `lua`): a script. `WebhookHandler` (feature `http`): a server that is asked and told by HTTP.
 
 mod acl_rules;
+mod bans;
 mod client_certificate;
 #[cfg(feature = "foreign")]
 #[cfg_attr(
@@ -27,6 +29,7 @@ mod toml_rules;
 mod webhook;
 
 pub use acl_rules::{AclError, AclRules, Verdict};
+pub use bans::{BanSettings, Banned, Bans};
 pub use client_certificate::{CertificateIdentity, CertificatePassword, ClientCertificate};
 #[cfg(feature = "jwt")]
 pub use jwt::{TokenAuthenticator, TokenKeyError, TokenKeys, TokenSettings};

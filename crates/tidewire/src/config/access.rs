@@ -48,6 +48,35 @@ pub(super) static KEYS: &[Key] = &[
         },
     ),
     key(
+        Section::Auth,
+        "max_login_failures",
+        Kind::Integer {
+            min: 0,
+            max: 1_000_000,
+        },
+        "failures",
+        "Failed logins of one user name from one address after which its further ones are not looked at for `login_ban_secs`. 0 looks at \
+         all of them.",
+        Access::Broker {
+            get: |config| Value::Integer(config.bans.max_login_failures.into()),
+            set: |config, value| config.bans.max_login_failures = value.narrow(),
+        },
+    ),
+    key(
+        Section::Auth,
+        "login_ban_secs",
+        Kind::Integer {
+            min: 1,
+            max: 86_400,
+        },
+        "seconds",
+        "How long a user name waits at an address from which it has failed `max_login_failures` times, each within this time of the one before.",
+        Access::Broker {
+            get: |config| Value::Integer(config.bans.login_ban_secs.into()),
+            set: |config, value| config.bans.login_ban_secs = value.narrow(),
+        },
+    ),
+    key(
         Section::Acl,
         "file",
         Kind::Path,

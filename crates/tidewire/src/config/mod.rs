@@ -22,7 +22,7 @@ mod ways;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use tidewire_broker::handlers::{CertificateIdentity, CertificatePassword};
+use tidewire_broker::handlers::{BanSettings, CertificateIdentity, CertificatePassword};
 use tidewire_codec::Version;
 use tidewire_core::{Durability, Limits, SharedStrategy};
 use tidewire_net::{ListenUrl, TcpOptions};
@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// User names and passwords.
     pub(crate) password_file: Option<PathBuf>,
+    /// What counts as too many failed logins.
+    pub(crate) bans: BanSettings,
     /// JSON Web Tokens.
     pub(crate) tokens: token::Tokens,
     /// Access rules.
@@ -88,6 +90,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             metrics_listen: None,
             password_file: None,
+            bans: BanSettings::default(),
             tokens: token::Tokens::default(),
             acl_file: None,
             acl_preset: AclPreset::None,

@@ -1,8 +1,8 @@
 //! `tidewire ctl`: asks a running broker and shows the answer.
 
-use super::protocol::{Answer, Body, Client, Clients, Operation, Request, Status, VERSION};
+use super::protocol::{Answer, Banned, Body, Client, Clients, Operation, Request, Status, VERSION};
 use super::socket_path;
-use crate::cli::{Ctl, Operation as Asked};
+use crate::cli::{BanWho, Ctl, Operation as Asked};
 use crate::data_dir;
 use crate::exit::{self, Failure};
 use std::fmt::Write as _;
@@ -37,6 +37,12 @@ pub(crate) fn run(ctl: &Ctl) -> Result<Outcome, Failure> {
         Asked::Kick { client_id } => Operation::Kick {
             client_id: client_id.clone(),
         },
+        Asked::Ban { who, secs } => Operation::Ban {
+            who: named(who),
+            secs: *secs,
+        },
+        Asked::Unban { who } => Operation::Unban { who: named(who) },
+        Asked::Bans => Operation::Bans,
         Asked::Retained(retained) => {
             super::retained::client::run(&retained.operation, &data_dir, ctl.json)?;
             return Ok(Outcome {
@@ -71,6 +77,15 @@ pub(crate) fn run(ctl: &Ctl) -> Result<Outcome, Failure> {
             })
         }
         _ => Err(failed("an answer of another version")),
+    }
+}
+
+/// The one that was named; the command line asks for exactly one.
+fn named(who: &BanWho) -> Banned {
+    match (who.address, &who.user) {
+        (Some(address), _) => Banned::Address(address),
+        (None, Some(user)) => Banned::User(user.clone()),
+        (None, None) => Banned::Client(who.client.clone().unwrap_or_default()),
     }
 }
 
@@ -112,6 +127,8 @@ fn show(body: &Body) -> String {
     match body {
         Body::Status(status) => show_status(status),
         Body::Clients(clients) => show_clients(clients),
+        Body::Banned(who) => format!("done: {who}\n"),
+        Body::Bans(bans) => super::bans::show(bans),
         Body::Kicked(client_id) => format!("{client_id:?} is disconnected\n"),
         // Shown by their own command.
         Body::Retained(_) | Body::RetainedDeleted(_) | Body::RetainedImported(_) => String::new(),

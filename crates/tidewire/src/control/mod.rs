@@ -3,6 +3,7 @@
 //! A Unix socket in the data directory, open to the broker's user alone. A connection carries one request and one answer,
 //! each a line of JSON with a version ([`protocol`]).
 
+pub(crate) mod bans;
 pub(crate) mod client;
 pub(crate) mod protocol;
 pub(crate) mod retained;

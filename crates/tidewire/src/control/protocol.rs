@@ -33,6 +33,21 @@ pub(crate) enum Operation {
         /// Its client identifier.
         client_id: String,
     },
+    /// Keep somebody out.
+    Ban {
+        /// Whom.
+        who: Banned,
+        /// For how long; nothing = until it is lifted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secs: Option<u64>,
+    },
+    /// Let somebody in again.
+    Unban {
+        /// Whom.
+        who: Banned,
+    },
+    /// [`Ban`]s in force.
+    Bans,
     /// A part of [`RetainedList`].
     Retained {
         /// Which topics.
@@ -51,6 +66,27 @@ pub(crate) enum Operation {
         /// The messages.
         messages: Vec<RetainedMessage>,
     },
+}
+
+/// Who is kept out.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Banned {
+    /// Everybody from an address.
+    Address(std::net::IpAddr),
+    /// Everybody with a user name.
+    User(String),
+    /// Everybody with a client identifier.
+    Client(String),
+}
+
+/// A ban.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct Ban {
+    /// Whom.
+    pub(crate) who: Banned,
+    /// How many seconds it has left; nothing = until it is lifted.
+    pub(crate) secs: Option<u64>,
 }
 
 /// An answer: `{"v":1,"ok":true,...}` or `{"v":1,"ok":false,"error":...,"message":...}`.
@@ -87,6 +123,10 @@ pub(crate) enum Body {
     Clients(Clients),
     /// Who was disconnected.
     Kicked(String),
+    /// Who was banned or let in again.
+    Banned(Banned),
+    /// The bans in force.
+    Bans(Vec<Ban>),
     /// What is retained.
     Retained(RetainedList),
     /// How many retained messages were deleted.

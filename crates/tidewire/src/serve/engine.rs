@@ -4,6 +4,7 @@ use super::access;
 use super::activation::Activation;
 use super::handlers::Handlers;
 use crate::config::{Config, Listener, tcp};
+use crate::control;
 use crate::control::protocol::{
     Answer, Body, Client, Clients, Opened, Operation, Status as Report,
 };
@@ -14,17 +15,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use tidewire_broker::handlers::Bans;
 use tidewire_broker::{
     Broker, BrokerGone, BrokerHandle, ListenerSettings, Settings, StartError, StoreSettings,
 };
 use tidewire_codec::topic;
 use tidewire_core::SessionRow;
+use tidewire_handler::Registration;
+
+/// Who is banned is not asked anything else.
+const FIRST: i32 = 1_000_000;
 
 /// Starts the broker library.
 pub(super) fn start(
     config: &Config,
     data_dir: Option<&Path>,
     handlers: &Handlers,
+    bans: &Bans,
 ) -> Result<Broker, Failure> {
     let mut listeners: Vec<ListenerSettings> = config
         .listeners
@@ -43,7 +50,8 @@ pub(super) fn start(
             .transpose()?,
         ..Settings::default()
     };
-    let builder = Broker::builder().settings(settings);
+    let guard = Registration::new("bans", bans.clone()).priority(FIRST);
+    let builder = Broker::builder().settings(settings).register(guard);
     let builder = access::handlers(config)?
         .into_iter()
         .fold(builder, tidewire_broker::BrokerBuilder::register);
@@ -102,6 +110,7 @@ pub(super) fn operator(
     handle: BrokerHandle,
     data_dir: String,
     listeners: Vec<Opened>,
+    bans: Bans,
 ) -> Arc<Operator> {
     let started = Instant::now();
     let lists = retained::Lists::default();
@@ -110,6 +119,9 @@ pub(super) fn operator(
             Operation::Status => report(&handle, &data_dir, &listeners, started),
             Operation::Clients => clients(&handle),
             Operation::Kick { client_id } => kick(&handle, client_id),
+            Operation::Ban { who, secs } => Ok(control::bans::ban(&bans, who, secs)),
+            Operation::Unban { who } => Ok(control::bans::unban(&bans, who)),
+            Operation::Bans => Ok(control::bans::list(&bans)),
             Operation::Retained { filter, from } => retained::list(&handle, &lists, &filter, from),
             Operation::DeleteRetained { filter } => retained::delete(&handle, &filter),
             Operation::ImportRetained { messages } => retained::import(&handle, &messages),

@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+use tidewire_broker::handlers::Bans;
 use tidewire_broker::{Broker, BrokerHandle};
 use watch::Watch;
 
@@ -78,9 +79,10 @@ impl Running {
             Storage::Folder(path) => Some(DataDir::open(path)?),
         };
         let metrics = plan.config.metrics_listen.map(open_metrics).transpose()?;
+        let bans = Bans::new(plan.config.bans);
         let handlers = Handlers::prepare(&plan.config)?;
         let folder = data_dir.as_ref().map(DataDir::path);
-        let broker = engine::start(&plan.config, folder, &handlers)?;
+        let broker = engine::start(&plan.config, folder, &handlers, &bans)?;
         let facts = Facts {
             listeners: engine::opened(&plan.config, &broker),
             metrics: metrics.as_ref().map(MetricsServer::address),
@@ -103,7 +105,7 @@ impl Running {
         let control = facts
             .data_dir
             .as_deref()
-            .map(|folder| open_control(folder, &facts, broker.handle()))
+            .map(|folder| open_control(folder, &facts, broker.handle(), bans))
             .transpose()?;
         let pid_file = match (&plan.storage, &plan.config.pid_file) {
             (Storage::Folder(_), Some(path)) => Some(PidFile::write(path)?),
@@ -150,11 +152,13 @@ fn open_control(
     folder: &Path,
     facts: &Facts,
     handle: BrokerHandle,
+    bans: Bans,
 ) -> Result<ControlServer, Failure> {
     let operator = engine::operator(
         handle,
         folder.display().to_string(),
         facts.listeners.clone(),
+        bans,
     );
     ControlServer::start(folder, &operator).map_err(|error| {
         let message = format!(
