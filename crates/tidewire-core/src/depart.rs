@@ -12,7 +12,11 @@ use crate::shared::Presence;
 use crate::time::Time;
 use crate::timers::Timer;
 use std::sync::Arc;
+use std::time::Duration;
 use tidewire_codec::{Qos, ReasonCode};
+
+/// A session whose time was over when the process began waits for its will at most so long before it is looked at again.
+const WILLS_RETRY: Duration = Duration::from_millis(20);
 
 /// How a live connection ends.
 #[derive(Debug)]
@@ -200,7 +204,14 @@ impl Core {
         let Some(session) = self.sessions.get(key) else {
             return;
         };
-        if session.conn.is_none() && session.ends <= self.now {
+        if session.conn.is_some() || session.ends > self.now {
+            return;
+        }
+        if self.awaits_wills() {
+            // Its end publishes its will, which is still to be read.
+            let again = self.now.saturating_add(WILLS_RETRY);
+            self.timers.schedule(again, Timer::SessionEnds(key));
+        } else {
             self.end_session(interest, Some(key), SessionEnd::Expired);
         }
     }

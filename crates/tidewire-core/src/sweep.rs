@@ -36,10 +36,10 @@ impl Core {
             }
             Timer::ScanTurn | Timer::PauseEnds | Timer::StoreAgain | Timer::Record => true,
             Timer::Answer(ticket) => self.asks.is_pending(ticket),
-            Timer::SessionEnds(key) => self
-                .sessions
-                .get(key)
-                .is_some_and(|session| Wheel::<Timer>::fires_at(session.ends) == at),
+            Timer::SessionEnds(key) => self.sessions.get(key).is_some_and(|session| {
+                let waits_for_will = session.ends <= self.now && self.awaits_wills();
+                Wheel::<Timer>::fires_at(session.ends) == at || waits_for_will
+            }),
             Timer::WillDue(key) => self
                 .sessions
                 .get(key)

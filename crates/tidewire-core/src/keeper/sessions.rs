@@ -79,18 +79,29 @@ impl Core {
             return;
         };
         let name = name_in(&admission);
-        if let Some(session) = self
+        let before = self
             .sessions
-            .find(name.principal.as_deref(), &name.client_id)
-        {
+            .find(name.principal.as_deref(), &name.client_id);
+        let kept = before.and_then(|key| self.sessions.get(key));
+        let kept = kept.map_or(Durability::Memory, |session| session.kept);
+        if let Some(session) = before {
+            // Which may be its end.
             self.take_over(interest, session, &admission);
         }
         let existing = self
             .sessions
             .find(name.principal.as_deref(), &name.client_id);
-        if admission.clean_start {
-            self.end_session(interest, existing, SessionEnd::CleanStart);
-            return self.write_admission(key, &admission);
+        let session = existing.and_then(|key| self.sessions.get(key));
+        let is_over =
+            session.is_some_and(|session| session.conn.is_none() && session.ends <= self.now);
+        if admission.clean_start || is_over {
+            let cause = if is_over {
+                SessionEnd::Expired
+            } else {
+                SessionEnd::CleanStart
+            };
+            self.end_session(interest, existing, cause);
+            return self.write_admission(key, &admission, kept);
         }
         let unloaded = existing
             .and_then(|key| self.sessions.get(key))
@@ -100,7 +111,7 @@ impl Core {
         if unloaded {
             self.ask_store(StoreRequest::Load(name.clone()), Pending::Load(key, name));
         } else {
-            self.write_admission(key, &admission);
+            self.write_admission(key, &admission, Durability::Memory);
         }
     }
 
@@ -137,7 +148,7 @@ impl Core {
             _ => {}
         }
         if !self.awaits_bound_messages(name) {
-            self.write_admission(key, &admission);
+            self.write_admission(key, &admission, Durability::Memory);
         }
     }
 
@@ -326,7 +337,7 @@ impl Core {
             return;
         };
         match self.admitting(conn) {
-            Some(admission) => self.write_admission(conn, &admission),
+            Some(admission) => self.write_admission(conn, &admission, Durability::Memory),
             None => self.next_in_line(interest, &name),
         }
     }
@@ -354,8 +365,9 @@ impl Core {
         });
     }
 
-    /// Writes what CONNECT changes of a session on disk; or lets the client in at once if it changes nothing.
-    fn write_admission(&mut self, key: ConnKey, admission: &Admission) {
+    /// Writes what CONNECT changes of a session on disk; or lets the client in at once if it changes nothing. `ended` is how
+    /// the session was kept that Clean Start has just ended: CONNACK waits until it is gone from disk, too.
+    fn write_admission(&mut self, key: ConnKey, admission: &Admission, ended: Durability) {
         let name = name_in(admission);
         let limit = self.config.limits.max_session_expiry_secs;
         let expiry_secs = admission.session_expiry_secs.min(limit);
@@ -365,7 +377,8 @@ impl Core {
             .find(name.principal.as_deref(), &name.client_id);
         let session = existing.and_then(|key| self.sessions.get(key));
         let mut ops = Vec::new();
-        if session.is_none() && self.is_cold() {
+        let was_kept = ended != Durability::Memory;
+        if session.is_none() && (was_kept || self.is_cold()) {
             ops.extend([StoreOp::DeleteSession, StoreOp::DeleteWill]);
         }
         let (kept, fresh);
@@ -400,7 +413,7 @@ impl Core {
             _ if session.is_some() && kept != Durability::Memory => ops.push(StoreOp::DeleteWill),
             _ => {}
         }
-        let durability = wanted.max(kept).max(Durability::Os);
+        let durability = wanted.max(kept).max(ended).max(Durability::Os);
         let pending = Pending::Admit(key, name.clone());
         self.write_session(name, durability, ops, pending);
     }

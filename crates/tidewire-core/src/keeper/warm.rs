@@ -49,6 +49,12 @@ impl Core {
         keeper.is_some_and(|keeper| keeper.warmth.cold_workers > 0)
     }
 
+    /// Whether sessions of this worker may have wills that are not in memory yet: they do not end before.
+    pub(crate) fn awaits_wills(&self) -> bool {
+        let stage = self.keeper.as_ref().map(|keeper| &keeper.warmth.stage);
+        matches!(stage, Some(Stage::Sessions(_) | Stage::Wills(_)))
+    }
+
     /// Whether this worker's own retained messages are in memory.
     pub(crate) fn has_retained(&self) -> bool {
         let keeper = self.keeper.as_ref();
