@@ -264,6 +264,7 @@ mod tests {
                         .expect("two words"),
                 ),
                 (Kind::Address, _) => Value::Address("127.0.0.1:9".parse().expect("an address")),
+                (Kind::Texts, _) => Value::Texts(vec!["other".to_owned()]),
                 _ => Value::Text("other".to_owned()),
             };
             let mut config = Config::default();

@@ -274,6 +274,30 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     one!(
         Counter,
+        "store_appends",
+        "store_appends",
+        "Messages handed to the store"
+    ),
+    one!(
+        Gauge,
+        "store_waiting",
+        "store_waiting",
+        "Requests that wait for the store"
+    ),
+    one!(
+        Counter,
+        "store_reads",
+        "store_reads",
+        "Messages read back from the store for clients that had been away or were slow"
+    ),
+    labelled!("store_troubles", "Requests and records that the store could not serve as asked", "kind":
+        "store_refused" => "refused",
+        "store_retries" => "retried",
+        "store_failures" => "failed",
+        "store_damaged" => "damaged",
+    ),
+    one!(
+        Counter,
         "publishers_paused",
         "publishers_paused",
         "Times that the memory budget of a worker paused a publisher"
