@@ -97,7 +97,7 @@ pub(crate) struct Serve {
     /// Worker threads; 0 starts one per core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=128))]
     pub(crate) workers: Option<u16>,
-    /// Folder for the lock and the control socket [default: /var/lib/tidewire for root, else ~/.local/state/tidewire].
+    /// Folder for what the broker keeps, its lock and its control socket [default: /var/lib/tidewire for root, else ~/.local/state/tidewire].
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// For trying things out: keep everything in memory and write no file at all, not even a lock.

@@ -94,8 +94,8 @@ fn storage(facts: &Facts) -> String {
                  `tidewire ctl` cannot reach this broker.\n"
             .to_owned(),
         Some(folder) => format!(
-            "Messages, sessions and subscriptions are kept in memory: this version has no durable store yet,\n\
-             they are gone when the broker stops. Lock and control socket are in {}.\n",
+            "Sessions, retained messages and what is owed to clients that come back are kept in {}: an acknowledged\n\
+             message is on disk first (`durability` in the configuration says how far). The control socket is there, too.\n",
             folder.display()
         ),
     }
