@@ -247,8 +247,13 @@ impl Life {
             "cut off in the middle of a packet",
             keep > 0 && keep < on_the_way,
         );
+        let silent_since = link.silent_since(self.now());
         self.sim.cut(link.wire, keep);
         self.ended_by_itself(who, &link);
+        // A client that has stopped reading does not hear that its keep alive is over.
+        if let Some(then) = silent_since.filter(|_| link.admitted) {
+            self.ended_since(who, &link, then);
+        }
         Ok(())
     }
 

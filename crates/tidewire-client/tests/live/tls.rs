@@ -259,7 +259,7 @@ fn file_that_cannot_be_used_is_named_with_what_to_do() {
         (
             Tls::new().identity_file(&encrypted),
             &encrypted,
-            "openssl pkey",
+            "give its password",
         ),
     ];
     for (tls, file, advice) in cases {
