@@ -9,9 +9,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Bytes of lines that one request carries; a single longer one goes alone.
 const IMPORT_BYTES: usize = 1024 * 1024;
+
+/// How long an import waits for the broker's store to have answered everything.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub(crate) fn run(operation: &RetainedOperation, data: &Path, json: bool) -> Result<(), Failure> {
@@ -228,6 +233,7 @@ fn import(data: &Path, file: &Path, json: bool) -> Result<(), Failure> {
         batch.push(message);
     }
     count += send(data, &mut batch)?;
+    wait_for_store(data)?;
     let refused = refused_so_far(data)?.saturating_sub(before);
     let count = count.saturating_sub(refused);
     let text = if json {
@@ -263,12 +269,22 @@ fn send(data: &Path, batch: &mut Vec<RetainedMessage>) -> Result<u64, Failure> {
 
 /// Retained messages that found no room since the broker's start, whoever published them.
 fn refused_so_far(data: &Path) -> Result<u64, Failure> {
+    figure(data, "dropped_retained_full")
+}
+
+/// Whether a message finds room shows when it has been stored. A broker whose store is busy with other things for long is
+/// not waited for: what it refuses after that is in its figures and not in the answer.
+fn wait_for_store(data: &Path) -> Result<(), Failure> {
+    let patience = Instant::now() + STORE_PATIENCE;
+    while figure(data, "store_waiting")? > 0 && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn figure(data: &Path, name: &str) -> Result<u64, Failure> {
     match ask(data, Operation::Status)? {
-        Body::Status(status) => Ok(status
-            .stats
-            .get("dropped_retained_full")
-            .copied()
-            .unwrap_or(0)),
+        Body::Status(status) => Ok(status.stats.get(name).copied().unwrap_or(0)),
         _ => Ok(0),
     }
 }
