@@ -21,10 +21,33 @@ use tidewire_broker::{
 };
 use tidewire_codec::topic;
 use tidewire_core::SessionRow;
-use tidewire_handler::Registration;
+use tidewire_handler::{Events, Registration};
 
 /// Who is banned is not asked anything else.
 const FIRST: i32 = 1_000_000;
+const GUARD: &str = "bans";
+
+fn guard(bans: &Bans) -> Registration {
+    Registration::new(GUARD, bans.clone()).priority(FIRST)
+}
+
+fn guards_logins(config: &Config) -> bool {
+    config.checks_passwords() && config.bans.max_login_failures > 0
+}
+
+/// Keeps somebody out; the first time, a broker without logins begins to look at who comes.
+fn ban(
+    handle: &BrokerHandle,
+    bans: &Bans,
+    who: control::protocol::Banned,
+    secs: Option<u64>,
+) -> Answer {
+    let is_there = handle.handlers().iter().any(|row| *row.name == *GUARD);
+    if !is_there && let Err(error) = handle.add_handler(guard(bans)) {
+        return Answer::refused("not_banned", error.to_string());
+    }
+    control::bans::ban(bans, who, secs)
+}
 
 /// Starts the broker library.
 pub(super) fn start(
@@ -50,8 +73,13 @@ pub(super) fn start(
             .transpose()?,
         ..Settings::default()
     };
-    let guard = Registration::new("bans", bans.clone()).priority(FIRST);
-    let builder = Broker::builder().settings(settings).register(guard);
+    let builder = Broker::builder().settings(settings);
+    // A handler that sees every connection costs each of them memory: it is there when there is something to guard.
+    let builder = if guards_logins(config) {
+        builder.register(guard(bans))
+    } else {
+        builder.handlers_later(Events::NONE)
+    };
     let builder = access::handlers(config)?
         .into_iter()
         .fold(builder, tidewire_broker::BrokerBuilder::register);
@@ -119,7 +147,7 @@ pub(super) fn operator(
             Operation::Status => report(&handle, &data_dir, &listeners, started),
             Operation::Clients => clients(&handle),
             Operation::Kick { client_id } => kick(&handle, client_id),
-            Operation::Ban { who, secs } => Ok(control::bans::ban(&bans, who, secs)),
+            Operation::Ban { who, secs } => Ok(ban(&handle, &bans, who, secs)),
             Operation::Unban { who } => Ok(control::bans::unban(&bans, who)),
             Operation::Bans => Ok(control::bans::list(&bans)),
             Operation::Retained { filter, from } => retained::list(&handle, &lists, &filter, from),
